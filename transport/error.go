@@ -1,0 +1,42 @@
+package transport
+
+import "fmt"
+
+// Reason says why a transport was not used or was left. It stands in the
+// status of a transfer, the log and a metric; see DESIGN: no fall-back is
+// silent.
+type Reason string
+
+const (
+	NoReason           Reason = ""
+	SameNode           Reason = "SAME_NODE"
+	PolicyTCP          Reason = "POLICY_TCP"
+	NotBuilt           Reason = "NOT_BUILT" // this build of xferd has no RDMA data plane
+	PeerHasNone        Reason = "PEER_HAS_NONE"
+	EncryptionRequired Reason = "ENCRYPTION_REQUIRED"
+)
+
+// UnavailableError is the failure of an edge's data plane to come up: nothing
+// was sent.
+type UnavailableError struct {
+	Transport string
+	Addr      string
+	Err       error
+}
+
+func (e *UnavailableError) Error() string {
+	return fmt.Sprintf("%s data plane at %s: %v", e.Transport, e.Addr, e.Err)
+}
+
+func (e *UnavailableError) Unwrap() error { return e.Err }
+
+// ProtocolError is a peer that does not keep to the wire protocol. The
+// connection is closed; nothing of the frame was placed.
+type ProtocolError struct {
+	Addr string
+	What string
+}
+
+func (e *ProtocolError) Error() string {
+	return fmt.Sprintf("peer %s broke the data protocol: %s", e.Addr, e.What)
+}
