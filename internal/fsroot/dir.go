@@ -31,7 +31,6 @@ func (r *Root) newDir(fd int, rel string) (*Dir, error) {
 		}
 		d.readOnly = d.readOnly || guarded
 	}
-	r.refs.Add(1) // the caller holds one, so that it is not 0
 	d.refs.Store(1)
 	return d, nil
 }
@@ -128,7 +127,6 @@ func (d *Dir) Close() error {
 		if n == 1 {
 			unix.Close(d.fd)
 			d.fd = -1
-			d.root.release()
 		}
 		return nil
 	}
@@ -177,7 +175,6 @@ func (d *Dir) child(fd int, name string) (*Dir, error) {
 		}
 		c.readOnly = d.root.isGuarded(identityOf(&st))
 	}
-	d.root.refs.Add(1) // d holds one, so that it is not 0
 	c.refs.Store(1)
 	return c, nil
 }

@@ -3,9 +3,12 @@ package fsroot
 import (
 	"cmp"
 	"fmt"
+	"io/fs"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -32,9 +35,10 @@ type Export struct {
 }
 
 // Exports is an immutable set of open exports. To change it, open another set
-// and close this one; directories that are open stay usable.
+// and close this one; roots and directories in use stay usable.
 type Exports struct {
-	roots []*Root // longest path first, so that the first match is the right one
+	roots  []*Root // longest path first, so that the first match is the right one
+	closed atomic.Bool
 }
 
 // OpenExports opens each export. Each must be an existing directory, given by
@@ -45,13 +49,11 @@ func OpenExports(list []Export) (*Exports, error) {
 	for _, x := range list {
 		r, err := openRoot(x)
 		if err != nil {
-			e.Close()
 			return nil, err
 		}
 		e.roots = append(e.roots, r)
 		for _, other := range e.roots[:len(e.roots)-1] {
 			if other.id == r.id {
-				e.Close()
 				return nil, &PathError{Op: "export", Path: r.path, Err: fmt.Errorf("is the same directory as export %q: %w", other.path, unix.EEXIST)}
 			}
 		}
@@ -95,25 +97,24 @@ func openRoot(x Export) (*Root, error) {
 	if err != nil {
 		return fail(err)
 	}
-	r := &Root{path: path, real: real, mode: x.Mode, fd: fd}
-	r.refs.Store(1)
 	var st unix.Stat_t
 	if err := fstat(fd, &st); err != nil {
-		r.release()
+		unix.Close(fd)
 		return fail(err)
 	}
-	r.id = identityOf(&st)
 	// Asked now, so that a kernel without openat2 stops the start and not the
 	// first transfer. A system call filter may answer EPERM.
 	probe, err := openat2(fd, ".", unix.O_PATH|unix.O_DIRECTORY, resolveBeneath)
 	if err != nil {
-		r.release()
+		unix.Close(fd)
 		if err == unix.EPERM {
 			err = ErrNoOpenat2
 		}
 		return fail(err)
 	}
 	unix.Close(probe)
+	r := &Root{path: path, real: real, mode: x.Mode, id: identityOf(&st), fd: fd}
+	runtime.AddCleanup(r, func(fd int) { unix.Close(fd) }, fd)
 	return r, nil
 }
 
@@ -127,12 +128,11 @@ func (e *Exports) List() []Export {
 	return list
 }
 
-// Close ends the use of the roots. Directories opened below them stay open
-// until they are closed themselves.
+// Close makes Resolve fail with fs.ErrClosed. Roots that were handed out stay
+// usable for those that have them; the descriptor of a root is closed by the
+// garbage collector after the last of them.
 func (e *Exports) Close() error {
-	for _, r := range e.roots {
-		r.close()
-	}
+	e.closed.Store(true)
 	return nil
 }
 
@@ -148,6 +148,9 @@ func (e *Exports) Close() error {
 func (e *Exports) Resolve(path string, write bool) (root *Root, rel string, err error) {
 	if err := checkAbs(path); err != nil {
 		return nil, "", &PathError{Op: "resolve", Path: path, Err: err}
+	}
+	if e.closed.Load() {
+		return nil, "", &PathError{Op: "resolve", Path: path, Err: fs.ErrClosed}
 	}
 	for _, r := range e.roots {
 		rel, ok := below(r.path, path)

@@ -11,15 +11,25 @@ import (
 // File is one open regular file. Reads and writes carry their offset and may be
 // made from many goroutines; Close must come after all of them.
 type File struct {
-	fd     int
-	where  place
-	closed atomic.Bool
+	fd       int
+	where    place
+	readOnly bool // of its directory: metadata can be set without a writable descriptor
+	closed   atomic.Bool
 
 	mu sync.Mutex // guards os
 	os *os.File
 }
 
-func newFile(fd int, where place) *File { return &File{fd: fd, where: where} }
+func (d *Dir) newFile(fd int, name string) *File {
+	return &File{fd: fd, where: d.at(name), readOnly: d.readOnly}
+}
+
+func (f *File) writable(op string) error {
+	if f.readOnly {
+		return f.where.fail(op, ErrReadOnly)
+	}
+	return nil
+}
 
 // Fd returns the descriptor, valid until Close.
 func (f *File) Fd() int { return f.fd }

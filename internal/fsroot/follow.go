@@ -43,7 +43,7 @@ func (d *Dir) FollowOpen(name string) (*File, error) {
 	if err != nil {
 		return nil, d.at(name).fail("open", err)
 	}
-	return newFile(fd, d.at(name)), nil
+	return d.newFile(fd, name), nil
 }
 
 // FollowDir is OpenDir that follows. Directories that links lead to may contain
@@ -59,7 +59,7 @@ func (d *Dir) FollowDir(name string) (*Dir, error) {
 	if fd, err = d.follow(name, dirFlags); err != nil {
 		return nil, d.at(name).fail("open", err)
 	}
-	return d.root.newDir(fd, join(d.rel, name)) // d keeps the root open
+	return d.root.newDir(fd, join(d.rel, name))
 }
 
 // FollowReadSmall is ReadSmall that follows.

@@ -39,7 +39,12 @@ func (m Meta) owner() (uid, gid int, any bool) {
 }
 
 // SetMeta sets metadata of the file.
-func (f *File) SetMeta(m Meta) error { return f.where.setMeta(f.fd, m) }
+func (f *File) SetMeta(m Meta) error {
+	if err := f.writable("set metadata of"); err != nil {
+		return err
+	}
+	return f.where.setMeta(f.fd, m)
+}
 
 // SetMeta sets metadata of the directory itself.
 func (d *Dir) SetMeta(m Meta) error {

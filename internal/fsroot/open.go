@@ -11,7 +11,7 @@ func (d *Dir) Open(name string) (*File, error) {
 	if err != nil {
 		return nil, d.at(name).fail("open", err)
 	}
-	return newFile(fd, d.at(name)), nil
+	return d.newFile(fd, name), nil
 }
 
 // OpenWrite opens an existing regular file for reading and writing, as it is.
@@ -23,7 +23,7 @@ func (d *Dir) OpenWrite(name string) (*File, error) {
 	if err != nil {
 		return nil, d.at(name).fail("open", err)
 	}
-	return newFile(fd, d.at(name)), nil
+	return d.newFile(fd, name), nil
 }
 
 // Create makes a file and opens it for reading and writing. The name must not
@@ -36,7 +36,7 @@ func (d *Dir) Create(name string, perm uint32) (*File, error) {
 	if err != nil {
 		return nil, d.at(name).fail("create", err)
 	}
-	return newFile(fd, d.at(name)), nil
+	return d.newFile(fd, name), nil
 }
 
 // ReadSmall reads a whole small file into buf and tells about the file as it

@@ -41,6 +41,8 @@ func removeName(dirfd int, name string) (subdir bool, err error) {
 // again from the top when it comes back up.
 const maxOpenLevels = 64
 
+const maxPasses = 100 // over one directory
+
 // remover takes a tree apart, depth first.
 type remover struct {
 	base   int // the directory that holds the first level's name; not ours
@@ -55,6 +57,7 @@ type level struct {
 	fd      int      // -1 while it is closed
 	pending []string // directories of the last batch that are still to go
 	removed bool     // something went since the last pass from the start
+	passes  int
 }
 
 func (r *remover) closeAll() {
@@ -210,7 +213,8 @@ func (r *remover) up() error {
 			return err
 		}
 	case unix.ENOTEMPTY, unix.EEXIST:
-		if !l.removed {
+		// Bounded, for somebody may fill it as fast as it is emptied.
+		if l.passes++; !l.removed || l.passes > maxPasses {
 			return err
 		}
 		l.removed = false

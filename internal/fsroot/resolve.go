@@ -47,9 +47,9 @@ func openat2(dirfd int, path string, flags int, resolve uint64) (int, error) {
 	}
 }
 
-// open resolves rel from the root. The caller has acquired it. flags never
-// create.
+// open resolves rel from the root. flags never create.
 func (r *Root) open(rel string, flags int) (int, error) {
+	defer runtime.KeepAlive(r)
 	path := rel
 	if path == "" {
 		path = "."

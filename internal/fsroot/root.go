@@ -2,15 +2,14 @@ package fsroot
 
 import (
 	"errors"
-	"io/fs"
-	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
-// Root is an open export. Its methods may be called from many goroutines. After
-// the Close of its Exports they fail with fs.ErrClosed.
+// Root is an open export. Its methods may be called from many goroutines. It
+// has no Close: work that holds it goes on over a reload of the exports, and its
+// descriptor is closed when nothing refers to it any more.
 type Root struct {
 	path string // as configured, without a trailing slash
 	real string // without symbolic links, as of the start
@@ -19,10 +18,7 @@ type Root struct {
 	// guarded are the read-only exports inside this writable one: what is opened
 	// in them through this root stays read-only.
 	guarded []identity
-
-	fd     int
-	refs   atomic.Int64 // the Exports' one, one per open Dir, one per call under way
-	closed atomic.Bool
+	fd      int // whoever uses it keeps the Root alive until the call is over
 }
 
 // Path returns the absolute path of the export.
@@ -33,42 +29,12 @@ func (r *Root) Mode() Mode { return r.mode }
 
 func (r *Root) at(rel string) place { return place{root: r.path, rel: rel} }
 
-// acquire keeps the fd open for one call, so that its number cannot come to
-// mean another file in the middle of it.
-func (r *Root) acquire() error {
-	for {
-		n := r.refs.Load()
-		if n == 0 || r.closed.Load() {
-			return fs.ErrClosed
-		}
-		if r.refs.CompareAndSwap(n, n+1) {
-			return nil
-		}
-	}
-}
-
-func (r *Root) release() {
-	if r.refs.Add(-1) == 0 {
-		unix.Close(r.fd)
-	}
-}
-
-func (r *Root) close() {
-	if r.closed.CompareAndSwap(false, true) {
-		r.release()
-	}
-}
-
 // OpenDir opens a directory. Symbolic links on the way and at the end are
 // followed as long as they stay inside the export; leaving it is ErrEscapes.
 func (r *Root) OpenDir(rel string) (*Dir, error) {
 	if err := checkRel(rel); err != nil {
 		return nil, r.at(rel).fail("open", err)
 	}
-	if err := r.acquire(); err != nil {
-		return nil, r.at(rel).fail("open", err)
-	}
-	defer r.release()
 	fd, err := r.open(rel, dirFlags)
 	if err != nil {
 		return nil, r.at(rel).fail("open", err)
@@ -88,10 +54,6 @@ func (r *Root) stat(rel string, flags int) (info Info, err error) {
 	if err := checkRel(rel); err != nil {
 		return info, r.at(rel).fail("stat", err)
 	}
-	if err := r.acquire(); err != nil {
-		return info, r.at(rel).fail("stat", err)
-	}
-	defer r.release()
 	fd, err := r.open(rel, flags)
 	if err != nil {
 		return info, r.at(rel).fail("stat", err)

@@ -28,11 +28,19 @@ func (f *File) Xattrs(filter func(name string) bool) ([]Xattr, error) {
 
 // SetXattr makes or replaces one attribute; ErrXattrName for other namespaces.
 func (f *File) SetXattr(name string, value []byte) error {
+	if err := f.writable("set attribute of"); err != nil {
+		return err
+	}
 	return f.where.setXattr(f.fd, name, value)
 }
 
 // RemoveXattr removes one attribute; one that does not exist is ENODATA.
-func (f *File) RemoveXattr(name string) error { return f.where.removeXattr(f.fd, name) }
+func (f *File) RemoveXattr(name string) error {
+	if err := f.writable("remove attribute of"); err != nil {
+		return err
+	}
+	return f.where.removeXattr(f.fd, name)
+}
 
 // Xattrs is as that of File, for the directory itself.
 func (d *Dir) Xattrs(filter func(name string) bool) ([]Xattr, error) {
