@@ -1,0 +1,48 @@
+# Everything a developer or an operator of the source tree runs. `make help`
+# lists it. On a Debian machine, as root, the targets install what they need;
+# elsewhere they name it (make deps).
+
+GO      ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS  = -X github.com/xferd/xferd/cmd/internal/version.version=$(VERSION)
+
+.PHONY: help build demo test test-race test-nocgo lint generate check-generate bench million deps clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build bin/xferd and bin/xferctl
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/xferd ./cmd/xferd
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/xferctl ./cmd/xferctl
+
+demo: build ## a three-node cluster on this machine copies a real tree and proves it equal
+	./scripts/demo.sh
+
+deps: ## install what tests and benchmarks use (Debian, as root), or name it
+	./scripts/deps.sh
+
+test: ## everything that fits into 15 minutes on 2 cores
+	./scripts/deps.sh test
+	$(GO) test -race -shuffle=on -timeout 14m ./...
+
+test-nocgo: ## the suite without cgo
+	CGO_ENABLED=0 $(GO) test ./...
+
+lint: ## vet, staticcheck, formatting, protos, the rules of the house
+	./scripts/lint.sh
+
+generate: ## regenerate api/*/v1 from the protos
+	./scripts/generate.sh
+
+check-generate: ## fail where the generated code differs from the protos
+	./scripts/generate.sh check
+
+bench: build ## side by side with rsync, scp, rclone, cp, tar and a raw floor
+	./scripts/deps.sh bench
+	$(GO) run ./test/bench
+
+million: build ## memory of the daemons for a tree of a million entries
+	$(GO) run ./test/bench -only million
+
+clean: ## remove what the build made
+	rm -rf bin

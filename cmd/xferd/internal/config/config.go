@@ -1,0 +1,180 @@
+// Package config is what an operator can set of xferd: one YAML file, with a
+// flag and an environment variable for every key. It reads, merges and checks;
+// it opens nothing but the file.
+package config
+
+import (
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/xferd/xferd/cmd/internal/quantity"
+)
+
+// Config is a complete configuration. Durations and sizes are parsed; paths are
+// absolute.
+type Config struct {
+	Name         string
+	Cluster      string
+	Advertise    string
+	Listen       Listen
+	Join         []string
+	StateDir     string
+	Exports      []Export
+	Labels       map[string]string
+	Transport    Transport
+	BufferMemory int64
+	Limits       Limits
+	Times        Times
+	Insecure     bool
+	Log          Log
+}
+
+// Listen are the addresses of a node, each host:port, and its unix socket. An
+// empty HTTP or Socket is not served.
+type Listen struct {
+	Control, Data, Gossip, HTTP string
+	Socket, SocketGroup         string
+}
+
+// Export is one tree that may be read, or read and written.
+type Export struct {
+	Path string
+	Mode string // "ro" or "rw"
+}
+
+// Transport is how the data plane is chosen by default.
+type Transport struct{ Policy string }
+
+// Limits bound what a node does at a time.
+type Limits struct {
+	Transfers int   // running as owner
+	Queued    int   // waiting as owner
+	Bandwidth int64 // bytes per second of one transfer that asks for no lower one; 0: none
+}
+
+// Times are how long a node waits for what does not come.
+type Times struct{ Stall, PartialTTL, OrphanTTL, Retention time.Duration }
+
+// Log is where and how much is logged.
+type Log struct{ Level, Format string }
+
+// Default returns the configuration of an empty file.
+func Default() Config {
+	host, _ := os.Hostname()
+	host, _, _ = strings.Cut(host, ".")
+	return Config{
+		Name:    host,
+		Cluster: "default",
+		Listen: Listen{
+			Control: "127.0.0.1:7440", Data: "127.0.0.1:7441", Gossip: "127.0.0.1:7442", HTTP: "127.0.0.1:7443",
+			Socket: "/run/xferd/xferd.sock", SocketGroup: "xferd",
+		},
+		StateDir:     "/var/lib/xferd",
+		Labels:       map[string]string{},
+		Transport:    Transport{Policy: "auto"},
+		BufferMemory: 256 << 20,
+		Limits:       Limits{Transfers: 64, Queued: 10_000},
+		Times: Times{
+			Stall: 10 * time.Minute, PartialTTL: 168 * time.Hour,
+			OrphanTTL: 10 * time.Minute, Retention: 720 * time.Hour,
+		},
+		Log: Log{Level: "info", Format: "json"},
+	}
+}
+
+// setting is one key: how a flag, a variable or a scalar in the file sets it.
+type setting struct {
+	key  string // as in the file, with dots: listen.control
+	help string
+	list bool // may be given more than once; each one adds
+	set  func(c *Config, v string) error
+}
+
+// Flag returns the key's flag, without dashes in front: listen-control.
+func (s setting) Flag() string {
+	if f, ok := map[string]string{"exports": "export"}[s.key]; ok {
+		return f
+	}
+	return strings.NewReplacer(".", "-", "_", "-").Replace(s.key)
+}
+
+// Env returns the key's environment variable: XFERD_LISTEN_CONTROL.
+func (s setting) Env() string {
+	return "XFERD_" + strings.ToUpper(strings.NewReplacer(".", "_", "-", "_").Replace(s.key))
+}
+
+func text(get func(*Config) *string) func(*Config, string) error {
+	return func(c *Config, v string) error { *get(c) = v; return nil }
+}
+
+func duration(get func(*Config) *time.Duration) func(*Config, string) error {
+	return func(c *Config, v string) error {
+		d, err := parseDuration(v)
+		*get(c) = d
+		return err
+	}
+}
+
+var settings = []setting{
+	{"name", "node id, stable over restarts; letters, digits, '.', '_' and '-' (default: the short host name)", false, text(func(c *Config) *string { return &c.Name })},
+	{"cluster", "name of the cluster; nodes of other clusters are ignored", false, text(func(c *Config) *string { return &c.Cluster })},
+	{"advertise", "address that peers use to reach this node (default: the routed address)", false, text(func(c *Config) *string { return &c.Advertise })},
+	{"listen.control", "host:port of the gRPC API", false, text(func(c *Config) *string { return &c.Listen.Control })},
+	{"listen.data", "host:port of the TCP data plane", false, text(func(c *Config) *string { return &c.Listen.Data })},
+	{"listen.gossip", "host:port of the membership protocol, TCP and UDP", false, text(func(c *Config) *string { return &c.Listen.Gossip })},
+	{"listen.http", "host:port of /metrics and /healthz; empty: not served", false, text(func(c *Config) *string { return &c.Listen.HTTP })},
+	{"listen.socket", "path of the unix socket for xferctl; empty: not served", false, text(func(c *Config) *string { return &c.Listen.Socket })},
+	{"listen.socket_group", "group that may open the socket", false, text(func(c *Config) *string { return &c.Listen.SocketGroup })},
+	{"join", "host:port (gossip) of a node to join; a DNS name stands for all its addresses", true, func(c *Config, v string) error {
+		c.Join = append(c.Join, v)
+		return nil
+	}},
+	{"state_dir", "directory of the durable state; belongs to one node", false, text(func(c *Config) *string { return &c.StateDir })},
+	{"exports", "tree that transfers may touch: PATH:ro or PATH:rw", true, addExport},
+	{"labels.zone", "failure zone of the node", false, label("zone")},
+	{"labels.rack", "rack of the node", false, label("rack")},
+	{"transport.policy", "auto or tcp", false, text(func(c *Config) *string { return &c.Transport.Policy })},
+	{"buffer_memory", "size of the buffers of all transports together, such as 256MiB", false, func(c *Config, v string) (err error) {
+		c.BufferMemory, err = quantity.ParseSize(v)
+		return err
+	}},
+	{"limits.transfers", "transfers that this node runs at a time as owner", false, count(func(c *Config) *int { return &c.Limits.Transfers })},
+	{"limits.queued", "transfers that may wait on this node", false, count(func(c *Config) *int { return &c.Limits.Queued })},
+	{"limits.bandwidth", "rate of each transfer, such as 500MB/s; 0B: no limit", false, func(c *Config, v string) (err error) {
+		c.Limits.Bandwidth, err = quantity.ParseRate(v)
+		return err
+	}},
+	{"times.stall", "a transfer that makes no progress for so long fails", false, duration(func(c *Config) *time.Duration { return &c.Times.Stall })},
+	{"times.partial_ttl", "partial files are kept so long for a later run", false, duration(func(c *Config) *time.Duration { return &c.Times.PartialTTL })},
+	{"times.orphan_ttl", "a destination stays locked so long without its owner", false, duration(func(c *Config) *time.Duration { return &c.Times.OrphanTTL })},
+	{"times.retention", "ended transfers and their ids are remembered so long", false, duration(func(c *Config) *time.Duration { return &c.Times.Retention })},
+	{"insecure", "serve addresses other than loopback without TLS: anybody who reaches them can read and write the exports", false, func(c *Config, v string) error {
+		return parseBool(v, &c.Insecure)
+	}},
+	{"log.level", "debug, info, warn or error", false, text(func(c *Config) *string { return &c.Log.Level })},
+	{"log.format", "json or text", false, text(func(c *Config) *string { return &c.Log.Format })},
+}
+
+func label(key string) func(*Config, string) error {
+	return func(c *Config, v string) error {
+		c.Labels = maps.Clone(c.Labels)
+		c.Labels[key] = v
+		return nil
+	}
+}
+
+// keys returns every key of the file, sections included.
+func keys() []string {
+	var all []string
+	for _, s := range settings {
+		section, _, nested := strings.Cut(s.key, ".")
+		if nested && !slices.Contains(all, section) {
+			all = append(all, section)
+		}
+		all = append(all, s.key)
+	}
+	return append(all, "exports.path", "exports.mode")
+}
