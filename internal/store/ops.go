@@ -1,0 +1,59 @@
+package store
+
+import (
+	"os"
+
+	bolt "go.etcd.io/bbolt"
+	"golang.org/x/sys/unix"
+)
+
+// ops are the calls whose failure the store must survive or die of; tests put
+// failures in their place.
+type ops struct {
+	commit    func(*bolt.Tx) error
+	write     func(fd int, b []byte, off int64) (int, error)
+	syncData  func(f *os.File) error
+	syncFile  func(f *os.File) error
+	fallocate func(f *os.File, mode uint32, off, n int64) error
+}
+
+func realOps(noSync bool) ops {
+	o := ops{
+		commit: (*bolt.Tx).Commit,
+		write:  unix.Pwrite,
+		syncData: func(f *os.File) error {
+			return retry(func() error { return unix.Fdatasync(int(f.Fd())) })
+		},
+		syncFile: (*os.File).Sync,
+		fallocate: func(f *os.File, mode uint32, off, n int64) error {
+			return retry(func() error { return unix.Fallocate(int(f.Fd()), mode, off, n) })
+		},
+	}
+	if noSync {
+		none := func(*os.File) error { return nil }
+		o.syncData, o.syncFile = none, none
+	}
+	return o
+}
+
+// retry repeats a system call that a signal interrupted.
+func retry(call func() error) error {
+	for {
+		if err := call(); err != unix.EINTR {
+			return err
+		}
+	}
+}
+
+// syncDir makes the names in a directory durable.
+func (s *Store) syncDir(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	err = s.ops.syncFile(d)
+	if cerr := d.Close(); err == nil {
+		err = cerr
+	}
+	return err
+}
