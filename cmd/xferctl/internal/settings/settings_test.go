@@ -1,0 +1,69 @@
+package settings
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func dir(t *testing.T, text string) func() (string, error) {
+	d := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(d, "xfer"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if text != "" {
+		if err := os.WriteFile(filepath.Join(d, "xfer", "config.yaml"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return func() (string, error) { return d, nil }
+}
+
+func TestPrecedence(t *testing.T) {
+	d := dir(t, "server: file:1\nca: ca.pem\nkey: /k\ncert: c\noutput: yaml\n")
+	base, _ := d()
+	s, warn, err := Load(Sources{
+		Flags:     map[string]string{"output": "json"},
+		Environ:   []string{"XFERCTL_SERVER=env:2", "XFERCTL_OUTPUT=table", "XFERCTL_SERVR=x", "HOME=/"},
+		ConfigDir: d,
+	})
+	want := Settings{Server: "env:2", CA: filepath.Join(base, "xfer", "ca.pem"), Cert: filepath.Join(base, "xfer", "c"), Key: "/k", Output: "json"}
+	if err != nil || s != want {
+		t.Errorf("%+v, %v", s, err)
+	}
+	if len(warn) != 1 || !strings.Contains(warn[0], "XFERCTL_SERVR") {
+		t.Errorf("warnings %q", warn)
+	}
+	if s.Local() {
+		t.Error("a remote server is local")
+	}
+}
+
+func TestDefaults(t *testing.T) {
+	for _, d := range []func() (string, error){dir(t, ""), func() (string, error) { return "", errors.New("no home") }} {
+		s, warn, err := Load(Sources{ConfigDir: d})
+		if err != nil || len(warn) > 0 || s != (Settings{Server: DefaultServer, Output: "table"}) || !s.Local() {
+			t.Errorf("%+v, %v, %v", s, warn, err)
+		}
+	}
+}
+
+func TestRefused(t *testing.T) {
+	for name, src := range map[string]Sources{
+		"unknown key":  {ConfigDir: dir(t, "servr: x:1\n")},
+		"broken file":  {ConfigDir: dir(t, "server: [\n")},
+		"twice":        {ConfigDir: dir(t, "server: a:1\nserver: b:1\n")},
+		"no such file": {Environ: []string{"XFERCTL_CONFIG=/nonexistent/x.yaml"}, ConfigDir: dir(t, "")},
+		"output":       {Flags: map[string]string{"output": "xml"}, ConfigDir: dir(t, "")},
+		"relative":     {Flags: map[string]string{"server": "unix://run/x"}, ConfigDir: dir(t, "")},
+		"no port":      {Flags: map[string]string{"server": "n1"}, ConfigDir: dir(t, "")},
+		"url":          {Flags: map[string]string{"server": "https://n1:7440"}, ConfigDir: dir(t, "")},
+		"empty flag":   {Flags: map[string]string{"cert": "x"}, ConfigDir: dir(t, "")},
+	} {
+		if s, _, err := Load(src); err == nil {
+			t.Errorf("%s: %+v", name, s)
+		}
+	}
+}
