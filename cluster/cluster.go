@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"math"
 	"net/netip"
 	"sync"
 	"time"
@@ -163,15 +164,26 @@ func (c *Cluster) leave() {
 	c.mu.Lock()
 	c.self.phase = phaseLeaving
 	c.mu.Unlock()
-	deadline := time.Now().Add(c.cfg.LeaveTimeout)
-	if _, others := c.view.liveGossip(); others > 0 {
-		if err := c.ml.UpdateNode(c.cfg.LeaveTimeout / 2); err != nil {
-			c.log.Debug("goodbye", "err", err)
-		}
-	}
-	if err := c.ml.Leave(max(time.Until(deadline), time.Millisecond)); err != nil {
+	patience := c.goodbyeTime()
+	if err := c.ml.UpdateNode(patience); err != nil {
 		c.log.Debug("goodbye", "err", err)
 	}
+	if err := c.ml.Leave(patience); err != nil {
+		c.log.Debug("goodbye", "err", err)
+	}
+}
+
+// goodbyeTime is about what one message needs to go to as many members as
+// memberlist sends it to. Waiting longer is in vain: where all leave at once
+// nobody is left to hear.
+func (c *Cluster) goodbyeTime() time.Duration {
+	_, others := c.view.liveGossip()
+	if others == 0 {
+		return time.Millisecond
+	}
+	sends := c.conf.RetransmitMult * int(math.Ceil(math.Log10(float64(others+2))))
+	rounds := sends/min(others, c.conf.GossipNodes) + 2
+	return min(time.Duration(rounds)*c.conf.GossipInterval, c.cfg.LeaveTimeout/2)
 }
 
 // Addr returns the gossip address that peers join at.

@@ -83,7 +83,7 @@ func (r *record) encode() []byte {
 	b = append(b, metaFormat)
 	b = appendString(b, r.id)
 	b = appendString(b, r.instance)
-	b = binary.AppendUvarint(b, uint64(r.started.UnixMilli()))
+	b = binary.AppendUvarint(b, uint64(max(0, r.started.UnixMilli()))) // a clock before 1970 is no reason to be refused
 	b = append(b, byte(r.phase))
 	b = appendAddr(b, r.Control)
 	b = appendAddr(b, r.Data)

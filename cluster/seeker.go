@@ -41,7 +41,7 @@ func newSeeker(c *Cluster) seeker {
 
 // run works until ctx ends. Its error is ErrDuplicateNode.
 func (s *seeker) run(ctx context.Context) error {
-	t := &s.c.timing
+	t, start := &s.c.timing, time.Now()
 	s.load(ctx)
 	wait := t.retry
 	for {
@@ -52,8 +52,10 @@ func (s *seeker) run(ctx context.Context) error {
 		_, others := s.c.view.liveGossip()
 		if others > 0 && !s.found {
 			s.found = true
-			if err := s.c.checkDuplicate(ctx); err != nil {
-				return err
+			if time.Since(start) < t.second { // later it is an alarm, not an end
+				if err := s.c.checkDuplicate(ctx); err != nil {
+					return err
+				}
 			}
 			if !s.settle(ctx) {
 				return nil
@@ -63,7 +65,7 @@ func (s *seeker) run(ctx context.Context) error {
 		s.save(ctx)
 		next := t.rejoin
 		if tried && others == 0 && !s.found { // the seeds may come up after us
-			next, wait = min(wait, t.rejoin), wait*2
+			next, wait = wait, min(2*wait, t.rejoin)
 		}
 		if !pause(ctx, jitter(next)) {
 			return nil
