@@ -32,12 +32,10 @@ const (
 	NodeState_NODE_STATE_UNSPECIFIED NodeState = 0
 	// It answers.
 	NodeState_NODE_STATE_ALIVE NodeState = 1
-	// It did not answer for a moment.
-	NodeState_NODE_STATE_SUSPECT NodeState = 2
-	// It does not answer.
-	NodeState_NODE_STATE_DEAD NodeState = 3
+	// It does not answer any more.
+	NodeState_NODE_STATE_FAILED NodeState = 2
 	// It said goodbye.
-	NodeState_NODE_STATE_LEFT NodeState = 4
+	NodeState_NODE_STATE_LEFT NodeState = 3
 )
 
 // Enum value maps for NodeState.
@@ -45,16 +43,14 @@ var (
 	NodeState_name = map[int32]string{
 		0: "NODE_STATE_UNSPECIFIED",
 		1: "NODE_STATE_ALIVE",
-		2: "NODE_STATE_SUSPECT",
-		3: "NODE_STATE_DEAD",
-		4: "NODE_STATE_LEFT",
+		2: "NODE_STATE_FAILED",
+		3: "NODE_STATE_LEFT",
 	}
 	NodeState_value = map[string]int32{
 		"NODE_STATE_UNSPECIFIED": 0,
 		"NODE_STATE_ALIVE":       1,
-		"NODE_STATE_SUSPECT":     2,
-		"NODE_STATE_DEAD":        3,
-		"NODE_STATE_LEFT":        4,
+		"NODE_STATE_FAILED":      2,
+		"NODE_STATE_LEFT":        3,
 	}
 )
 
@@ -96,8 +92,8 @@ type Node struct {
 	Draining bool `protobuf:"varint,3,opt,name=draining,proto3" json:"draining,omitempty"`
 	// It runs without TLS on other than loopback addresses.
 	Insecure bool `protobuf:"varint,4,opt,name=insecure,proto3" json:"insecure,omitempty"`
-	// Rises with each of its starts.
-	Incarnation uint64 `protobuf:"varint,5,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	// Two processes claim this id at once.
+	Duplicate bool `protobuf:"varint,5,opt,name=duplicate,proto3" json:"duplicate,omitempty"`
 	// Version of its program.
 	Version string `protobuf:"bytes,6,opt,name=version,proto3" json:"version,omitempty"`
 	// host:port of its API.
@@ -110,6 +106,10 @@ type Node struct {
 	Transports []*NodeTransport `protobuf:"bytes,10,rep,name=transports,proto3" json:"transports,omitempty"`
 	// When state last changed.
 	ChangeTime *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=change_time,json=changeTime,proto3" json:"change_time,omitempty"`
+	// When it started, by its own clock.
+	StartTime *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
+	// When there was last a sign of life of it.
+	LastSeenTime *timestamppb.Timestamp `protobuf:"bytes,17,opt,name=last_seen_time,json=lastSeenTime,proto3" json:"last_seen_time,omitempty"`
 	// This answer is what the node tells itself; the fields below are known only
 	// then.
 	OwnReport bool `protobuf:"varint,12,opt,name=own_report,json=ownReport,proto3" json:"own_report,omitempty"`
@@ -181,11 +181,11 @@ func (x *Node) GetInsecure() bool {
 	return false
 }
 
-func (x *Node) GetIncarnation() uint64 {
+func (x *Node) GetDuplicate() bool {
 	if x != nil {
-		return x.Incarnation
+		return x.Duplicate
 	}
-	return 0
+	return false
 }
 
 func (x *Node) GetVersion() string {
@@ -226,6 +226,20 @@ func (x *Node) GetTransports() []*NodeTransport {
 func (x *Node) GetChangeTime() *timestamppb.Timestamp {
 	if x != nil {
 		return x.ChangeTime
+	}
+	return nil
+}
+
+func (x *Node) GetStartTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartTime
+	}
+	return nil
+}
+
+func (x *Node) GetLastSeenTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastSeenTime
 	}
 	return nil
 }
@@ -1245,13 +1259,13 @@ var File_xfer_v1_node_service_proto protoreflect.FileDescriptor
 
 const file_xfer_v1_node_service_proto_rawDesc = "" +
 	"\n" +
-	"\x1axfer/v1/node_service.proto\x12\axfer.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16xfer/v1/transfer.proto\"\x89\x05\n" +
+	"\x1axfer/v1/node_service.proto\x12\axfer.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16xfer/v1/transfer.proto\"\x82\x06\n" +
 	"\x04Node\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12(\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x12.xfer.v1.NodeStateR\x05state\x12\x1a\n" +
 	"\bdraining\x18\x03 \x01(\bR\bdraining\x12\x1a\n" +
-	"\binsecure\x18\x04 \x01(\bR\binsecure\x12 \n" +
-	"\vincarnation\x18\x05 \x01(\x04R\vincarnation\x12\x18\n" +
+	"\binsecure\x18\x04 \x01(\bR\binsecure\x12\x1c\n" +
+	"\tduplicate\x18\x05 \x01(\bR\tduplicate\x12\x18\n" +
 	"\aversion\x18\x06 \x01(\tR\aversion\x12'\n" +
 	"\x0fcontrol_address\x18\a \x01(\tR\x0econtrolAddress\x12!\n" +
 	"\fdata_address\x18\b \x01(\tR\vdataAddress\x121\n" +
@@ -1261,7 +1275,10 @@ const file_xfer_v1_node_service_proto_rawDesc = "" +
 	" \x03(\v2\x16.xfer.v1.NodeTransportR\n" +
 	"transports\x12;\n" +
 	"\vchange_time\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"changeTime\x12\x1d\n" +
+	"changeTime\x129\n" +
+	"\n" +
+	"start_time\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x12@\n" +
+	"\x0elast_seen_time\x18\x11 \x01(\v2\x1a.google.protobuf.TimestampR\flastSeenTime\x12\x1d\n" +
 	"\n" +
 	"own_report\x18\f \x01(\bR\townReport\x12)\n" +
 	"\aexports\x18\r \x03(\v2\x0f.xfer.v1.ExportR\aexports\x12)\n" +
@@ -1331,13 +1348,12 @@ const file_xfer_v1_node_service_proto_rawDesc = "" +
 	"\x04path\x18\x02 \x01(\fR\x04path\x12\x16\n" +
 	"\x06follow\x18\x03 \x01(\bR\x06follow\"5\n" +
 	"\x10StatFileResponse\x12!\n" +
-	"\x04file\x18\x01 \x01(\v2\r.xfer.v1.FileR\x04file*\x7f\n" +
+	"\x04file\x18\x01 \x01(\v2\r.xfer.v1.FileR\x04file*i\n" +
 	"\tNodeState\x12\x1a\n" +
 	"\x16NODE_STATE_UNSPECIFIED\x10\x00\x12\x14\n" +
-	"\x10NODE_STATE_ALIVE\x10\x01\x12\x16\n" +
-	"\x12NODE_STATE_SUSPECT\x10\x02\x12\x13\n" +
-	"\x0fNODE_STATE_DEAD\x10\x03\x12\x13\n" +
-	"\x0fNODE_STATE_LEFT\x10\x042\xeb\x03\n" +
+	"\x10NODE_STATE_ALIVE\x10\x01\x12\x15\n" +
+	"\x11NODE_STATE_FAILED\x10\x02\x12\x13\n" +
+	"\x0fNODE_STATE_LEFT\x10\x032\xeb\x03\n" +
 	"\vNodeService\x12B\n" +
 	"\tListNodes\x12\x19.xfer.v1.ListNodesRequest\x1a\x1a.xfer.v1.ListNodesResponse\x12<\n" +
 	"\aGetNode\x12\x17.xfer.v1.GetNodeRequest\x1a\x18.xfer.v1.GetNodeResponse\x12G\n" +
@@ -1391,35 +1407,37 @@ var file_xfer_v1_node_service_proto_depIdxs = []int32{
 	19, // 1: xfer.v1.Node.labels:type_name -> xfer.v1.Node.LabelsEntry
 	2,  // 2: xfer.v1.Node.transports:type_name -> xfer.v1.NodeTransport
 	20, // 3: xfer.v1.Node.change_time:type_name -> google.protobuf.Timestamp
-	3,  // 4: xfer.v1.Node.exports:type_name -> xfer.v1.Export
-	1,  // 5: xfer.v1.ListNodesResponse.nodes:type_name -> xfer.v1.Node
-	1,  // 6: xfer.v1.GetNodeResponse.node:type_name -> xfer.v1.Node
-	1,  // 7: xfer.v1.WatchNodesResponse.node:type_name -> xfer.v1.Node
-	1,  // 8: xfer.v1.DrainNodeResponse.node:type_name -> xfer.v1.Node
-	1,  // 9: xfer.v1.UndrainNodeResponse.node:type_name -> xfer.v1.Node
-	21, // 10: xfer.v1.File.kind:type_name -> xfer.v1.EntryKind
-	20, // 11: xfer.v1.File.modify_time:type_name -> google.protobuf.Timestamp
-	14, // 12: xfer.v1.ListFilesResponse.files:type_name -> xfer.v1.File
-	14, // 13: xfer.v1.StatFileResponse.file:type_name -> xfer.v1.File
-	4,  // 14: xfer.v1.NodeService.ListNodes:input_type -> xfer.v1.ListNodesRequest
-	6,  // 15: xfer.v1.NodeService.GetNode:input_type -> xfer.v1.GetNodeRequest
-	8,  // 16: xfer.v1.NodeService.WatchNodes:input_type -> xfer.v1.WatchNodesRequest
-	10, // 17: xfer.v1.NodeService.DrainNode:input_type -> xfer.v1.DrainNodeRequest
-	12, // 18: xfer.v1.NodeService.UndrainNode:input_type -> xfer.v1.UndrainNodeRequest
-	15, // 19: xfer.v1.NodeService.ListFiles:input_type -> xfer.v1.ListFilesRequest
-	17, // 20: xfer.v1.NodeService.StatFile:input_type -> xfer.v1.StatFileRequest
-	5,  // 21: xfer.v1.NodeService.ListNodes:output_type -> xfer.v1.ListNodesResponse
-	7,  // 22: xfer.v1.NodeService.GetNode:output_type -> xfer.v1.GetNodeResponse
-	9,  // 23: xfer.v1.NodeService.WatchNodes:output_type -> xfer.v1.WatchNodesResponse
-	11, // 24: xfer.v1.NodeService.DrainNode:output_type -> xfer.v1.DrainNodeResponse
-	13, // 25: xfer.v1.NodeService.UndrainNode:output_type -> xfer.v1.UndrainNodeResponse
-	16, // 26: xfer.v1.NodeService.ListFiles:output_type -> xfer.v1.ListFilesResponse
-	18, // 27: xfer.v1.NodeService.StatFile:output_type -> xfer.v1.StatFileResponse
-	21, // [21:28] is the sub-list for method output_type
-	14, // [14:21] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	20, // 4: xfer.v1.Node.start_time:type_name -> google.protobuf.Timestamp
+	20, // 5: xfer.v1.Node.last_seen_time:type_name -> google.protobuf.Timestamp
+	3,  // 6: xfer.v1.Node.exports:type_name -> xfer.v1.Export
+	1,  // 7: xfer.v1.ListNodesResponse.nodes:type_name -> xfer.v1.Node
+	1,  // 8: xfer.v1.GetNodeResponse.node:type_name -> xfer.v1.Node
+	1,  // 9: xfer.v1.WatchNodesResponse.node:type_name -> xfer.v1.Node
+	1,  // 10: xfer.v1.DrainNodeResponse.node:type_name -> xfer.v1.Node
+	1,  // 11: xfer.v1.UndrainNodeResponse.node:type_name -> xfer.v1.Node
+	21, // 12: xfer.v1.File.kind:type_name -> xfer.v1.EntryKind
+	20, // 13: xfer.v1.File.modify_time:type_name -> google.protobuf.Timestamp
+	14, // 14: xfer.v1.ListFilesResponse.files:type_name -> xfer.v1.File
+	14, // 15: xfer.v1.StatFileResponse.file:type_name -> xfer.v1.File
+	4,  // 16: xfer.v1.NodeService.ListNodes:input_type -> xfer.v1.ListNodesRequest
+	6,  // 17: xfer.v1.NodeService.GetNode:input_type -> xfer.v1.GetNodeRequest
+	8,  // 18: xfer.v1.NodeService.WatchNodes:input_type -> xfer.v1.WatchNodesRequest
+	10, // 19: xfer.v1.NodeService.DrainNode:input_type -> xfer.v1.DrainNodeRequest
+	12, // 20: xfer.v1.NodeService.UndrainNode:input_type -> xfer.v1.UndrainNodeRequest
+	15, // 21: xfer.v1.NodeService.ListFiles:input_type -> xfer.v1.ListFilesRequest
+	17, // 22: xfer.v1.NodeService.StatFile:input_type -> xfer.v1.StatFileRequest
+	5,  // 23: xfer.v1.NodeService.ListNodes:output_type -> xfer.v1.ListNodesResponse
+	7,  // 24: xfer.v1.NodeService.GetNode:output_type -> xfer.v1.GetNodeResponse
+	9,  // 25: xfer.v1.NodeService.WatchNodes:output_type -> xfer.v1.WatchNodesResponse
+	11, // 26: xfer.v1.NodeService.DrainNode:output_type -> xfer.v1.DrainNodeResponse
+	13, // 27: xfer.v1.NodeService.UndrainNode:output_type -> xfer.v1.UndrainNodeResponse
+	16, // 28: xfer.v1.NodeService.ListFiles:output_type -> xfer.v1.ListFilesResponse
+	18, // 29: xfer.v1.NodeService.StatFile:output_type -> xfer.v1.StatFileResponse
+	23, // [23:30] is the sub-list for method output_type
+	16, // [16:23] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_xfer_v1_node_service_proto_init() }

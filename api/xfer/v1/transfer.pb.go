@@ -1709,7 +1709,9 @@ type Transfer struct {
 	ResolvedDestination []byte `protobuf:"bytes,41,opt,name=resolved_destination,json=resolvedDestination,proto3" json:"resolved_destination,omitempty"`
 	// XXH3-128 of the one file that was moved, 16 bytes; empty otherwise. It is
 	// the digest over chunk size, size and the digests of the extents.
-	Digest        []byte `protobuf:"bytes,42,opt,name=digest,proto3" json:"digest,omitempty"`
+	Digest []byte `protobuf:"bytes,42,opt,name=digest,proto3" json:"digest,omitempty"`
+	// Principal that asked for the cancel; empty for others.
+	CancelledBy   string `protobuf:"bytes,43,opt,name=cancelled_by,json=cancelledBy,proto3" json:"cancelled_by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1889,6 +1891,13 @@ func (x *Transfer) GetDigest() []byte {
 		return x.Digest
 	}
 	return nil
+}
+
+func (x *Transfer) GetCancelledBy() string {
+	if x != nil {
+		return x.CancelledBy
+	}
+	return ""
 }
 
 // Counters are what a transfer did so far, over all its attempts.
@@ -2533,7 +2542,8 @@ func (x *Error) GetHint() string {
 // EntryResult is what became of one entry.
 type EntryResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Number of the entry.
+	// Number of the entry; 2^64-1 for a name that failed or was skipped before it
+	// became one.
 	Entry uint64 `protobuf:"varint,1,opt,name=entry,proto3" json:"entry,omitempty"`
 	// Relative to the destination; empty is the destination itself.
 	Path []byte `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
@@ -2826,7 +2836,7 @@ const file_xfer_v1_transfer_proto_rawDesc = "" +
 	"\n" +
 	"FilterRule\x12\x18\n" +
 	"\ainclude\x18\x01 \x01(\bR\ainclude\x12\x18\n" +
-	"\apattern\x18\x02 \x01(\fR\apattern\"\xfd\x06\n" +
+	"\apattern\x18\x02 \x01(\fR\apattern\"\xa0\a\n" +
 	"\bTransfer\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
 	"\x03uid\x18\x02 \x01(\tR\x03uid\x12)\n" +
@@ -2852,7 +2862,8 @@ const file_xfer_v1_transfer_proto_rawDesc = "" +
 	"\bfailures\x18\" \x03(\v2\x14.xfer.v1.EntryResultR\bfailures\x12\x19\n" +
 	"\bretry_of\x18( \x01(\tR\aretryOf\x121\n" +
 	"\x14resolved_destination\x18) \x01(\fR\x13resolvedDestination\x12\x16\n" +
-	"\x06digest\x18* \x01(\fR\x06digest\"\xe1\x05\n" +
+	"\x06digest\x18* \x01(\fR\x06digest\x12!\n" +
+	"\fcancelled_by\x18+ \x01(\tR\vcancelledBy\"\xe1\x05\n" +
 	"\bCounters\x12#\n" +
 	"\rentries_found\x18\x01 \x01(\x03R\fentriesFound\x12\x1f\n" +
 	"\vtotal_known\x18\x02 \x01(\bR\n" +
