@@ -6,6 +6,10 @@ import "github.com/xferd/xferd/transport"
 // destination, and the empty name is the destination itself.
 const NoParent = ^uint64(0)
 
+// NoEntry is the number in the Result of a name that has no entry in the
+// manifest: it failed or was skipped while its source was scanned.
+const NoEntry = ^uint64(0)
+
 // Kind is what an entry is.
 type Kind uint8
 
