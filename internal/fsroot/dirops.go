@@ -92,10 +92,11 @@ func (d *Dir) Rename(oldName string, newDir *Dir, newName string, noReplace bool
 		// NFS and some others know no flags. A link fails where the name exists,
 		// and a crash in between leaves both names on one file, which our
 		// clean-up of temps ends.
-		if err = linkat(d.fd, oldName, newDir.fd, newName); err == nil {
+		// EPERM is a directory, or no hard links here: the first answer stands.
+		if e := linkat(d.fd, oldName, newDir.fd, newName); e == nil {
 			err = unlinkat(d.fd, oldName, 0)
-		} else if err == unix.EPERM {
-			err = unix.EOPNOTSUPP // a directory, or no hard links here
+		} else if e != unix.EPERM {
+			err = e
 		}
 	}
 	if err != nil {

@@ -48,7 +48,7 @@ func (f *File) Punch(off, length int64) error {
 // DataRanges gives the parts of [off, end) that may have bytes other than zero,
 // in order and without overlap, and stops at the end of the file. Where the
 // file system knows no holes it is one range. It moves the position of the
-// descriptor, so only one may run at a time.
+// descriptor, which nothing here uses.
 func (f *File) DataRanges(off, end int64, yield func(off, length int64) error) error {
 	for off < end {
 		data, err := f.seek(off, unix.SEEK_DATA)

@@ -1,0 +1,5 @@
+//go:build race
+
+package fsroot
+
+const raceEnabled = true
