@@ -139,6 +139,8 @@ func TestSparse(t *testing.T) {
 		if info, err := f.Info(); err != nil || info.Sparse() || info.Size != 20*block {
 			t.Errorf("after Allocate: %+v, %v", info, err)
 		}
+		must(t, f.allocateSteps(0, allocateStep/4))
+		must(t, f.Truncate(20*block))
 		if err := f.Allocate(0, 1<<62); !errors.Is(err, unix.EFBIG) && !errors.Is(err, unix.ENOSPC) {
 			t.Errorf("Allocate of 4 EiB: %v", err)
 		}

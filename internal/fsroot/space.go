@@ -10,27 +10,41 @@ func (f *File) Truncate(size int64) error {
 	return f.where.wrap("truncate", err)
 }
 
-// allocateStep bounds one fallocate(2) after a signal: tmpfs gives back all
-// that one call has done when a signal comes.
-const allocateStep = 16 << 20
+// A signal makes tmpfs give back all that one fallocate(2) has done, so a large
+// one could starve: after some tries it goes in steps. Not at once, for the
+// kernel refuses a length that can never fit only when it sees the whole of it,
+// and steps would fill the disk first.
+const (
+	allocateTries = 8
+	allocateStep  = 64 << 20
+)
 
 // Allocate reserves space for a range, so that writing there cannot run out of
 // it, and raises the size to the end of the range. ErrUnsupported where the
-// file system cannot.
+// file system cannot. After an error part of the space may be taken.
 func (f *File) Allocate(off, length int64) error {
 	if length == 0 {
 		return nil
 	}
 	err := unix.Fallocate(f.fd, 0, off, length)
-	for at, end := off, off+length; err == unix.EINTR && at < end; {
-		step := min(allocateStep, end-at)
-		if err = unix.Fallocate(f.fd, 0, at, step); err == nil {
-			if at += step; at < end {
-				err = unix.EINTR
-			}
-		}
+	for tries := 1; err == unix.EINTR && tries < allocateTries; tries++ {
+		err = unix.Fallocate(f.fd, 0, off, length)
+	}
+	if err == unix.EINTR {
+		err = f.allocateSteps(off, length)
 	}
 	return f.where.wrap("allocate", err)
+}
+
+func (f *File) allocateSteps(off, length int64) error {
+	for end := off + length; off < end; {
+		step := min(allocateStep, end-off)
+		if err := retry(func() error { return unix.Fallocate(f.fd, 0, off, step) }); err != nil {
+			return err
+		}
+		off += step
+	}
+	return nil
 }
 
 // Punch makes a range a hole and keeps the size. ErrUnsupported where the file
