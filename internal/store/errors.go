@@ -66,6 +66,8 @@ type DamagedError struct {
 	Offset int64 // in the file, -1 where it is not known
 	Detail string
 	Err    error // the cause, where there is one
+
+	panicked bool // bbolt panicked, and may hold its locks for ever
 }
 
 func (e *DamagedError) Error() string {

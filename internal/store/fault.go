@@ -18,7 +18,7 @@ func guard(path string, fn func() error) (err error) {
 			if !ok {
 				cause = fmt.Errorf("%v", r)
 			}
-			err = &DamagedError{Path: path, Offset: -1, Detail: "reading the database", Err: cause}
+			err = &DamagedError{Path: path, Offset: -1, Detail: "reading the database", Err: cause, panicked: true}
 		}
 	}()
 	return fn()

@@ -123,7 +123,7 @@ func (h *logHeader) append(dst []byte) []byte {
 		dst = append(dst, byte(len(s)))
 		dst = append(dst, s...)
 	}
-	return binary.LittleEndian.AppendUint32(dst, crc32.Update(0, castagnoli, dst[at:]))
+	return binary.LittleEndian.AppendUint32(dst, checksum(dst[at:]))
 }
 
 func (h *logHeader) size() int {
@@ -139,7 +139,7 @@ func parseLogHeader(b []byte) (h logHeader, format int, err error) {
 	format = int(binary.LittleEndian.Uint16(b[8:]))
 	n := int(binary.LittleEndian.Uint16(b[10:]))
 	if n < 27 || n > len(b) ||
-		crc32.Update(0, castagnoli, b[:n-4]) != binary.LittleEndian.Uint32(b[n-4:]) {
+		checksum(b[:n-4]) != binary.LittleEndian.Uint32(b[n-4:]) {
 		return h, 0, errHeader
 	}
 	if format != logFormat {
@@ -159,3 +159,5 @@ func parseLogHeader(b []byte) (h logHeader, format int, err error) {
 	}
 	return h, format, nil
 }
+
+func checksum(b []byte) uint32 { return crc32.Checksum(b, castagnoli) }

@@ -46,9 +46,7 @@ const (
 // durable after Sync. Errors: ErrNoSpace when there is no room (nothing was
 // written), FailedError, ErrClosed.
 func (l *Log) Append(typ uint8, payload []byte) (offset int64, err error) {
-	return l.append(func(buf []byte, off int64) ([]byte, error) {
-		return l.addFrame(buf, off, typ, payload)
-	})
+	return l.AppendBatch([]Frame{{typ, payload}})
 }
 
 // AppendBatch writes frames with one write(2), all or none as long as the
@@ -56,47 +54,33 @@ func (l *Log) Append(typ uint8, payload []byte) (offset int64, err error) {
 // FrameOverhead and the length of the payload further on. A crash may leave
 // the first few of them.
 func (l *Log) AppendBatch(frames []Frame) (offset int64, err error) {
-	return l.append(func(buf []byte, off int64) ([]byte, error) {
-		for _, f := range frames {
-			if buf, err = l.addFrame(buf, off, f.Type, f.Payload); err != nil {
-				return buf, err
-			}
+	for i := range frames {
+		if frames[i].Type == frameMark {
+			return 0, errType
 		}
-		return buf, nil
-	})
-}
-
-// addFrame appends a frame to buf, which will stand at off.
-func (l *Log) addFrame(buf []byte, off int64, typ uint8, payload []byte) ([]byte, error) {
-	if typ == frameMark {
-		return buf, errType
+		if n := len(frames[i].Payload); n > MaxPayload {
+			return 0, fmt.Errorf("%w: %d bytes", errPayload, n)
+		}
 	}
-	if len(payload) > MaxPayload {
-		return buf, fmt.Errorf("%w: %d bytes", errPayload, len(payload))
-	}
-	return appendFrame(buf, l.salt, off+int64(len(buf)), typ, payload), nil
-}
-
-func (l *Log) append(build func(buf []byte, off int64) ([]byte, error)) (int64, error) {
 	if err := l.begin(); err != nil {
 		return 0, err
 	}
 	defer l.life.leave()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	buf, err := build(l.buf[:0], l.size)
+	offset = l.size
+	buf := l.buf[:0]
+	for i := range frames {
+		buf = appendFrame(buf, l.salt, offset+int64(len(buf)), frames[i].Type, frames[i].Payload)
+	}
 	if cap(buf) <= maxKeptBuf {
 		l.buf = buf[:0]
 	}
-	if err != nil {
-		return 0, err
-	}
-	off := l.size
 	if err := l.write(buf); err != nil {
 		return 0, err
 	}
 	l.end = l.size
-	return off, nil
+	return offset, nil
 }
 
 // begin guards a use of the file; on nil the caller ends it with life.leave.

@@ -80,12 +80,14 @@ func (p *space) ensure(s *Store, tx *Tx, reserved bool) error {
 		page*int64(pageSlack+pagesPerOp*tx.writes)
 	// bbolt grows the file to one page more than it uses.
 	end := tx.btx.Size() + need + page
-	if end <= p.reserved && !p.statfs {
-		return nil
+	var err error
+	if end > p.reserved || p.statfs {
+		err = p.find(s, end, need)
 	}
-	err := p.find(s, end, need)
 	if err == nil {
-		p.refill(s)
+		if !reserved {
+			p.refill(s)
+		}
 		return nil
 	}
 	if !errors.Is(err, ErrNoSpace) || !reserved || p.reserve == 0 {

@@ -39,13 +39,13 @@ func (s *Store) View(fn func(tx *Tx) error) error {
 		return ErrClosed
 	}
 	if err != nil {
-		return s.fail(err)
+		return s.wedge(err)
 	}
 	tx := &Tx{s: s, btx: btx}
 	defer func() { _ = guard(s.dbPath(), btx.Rollback) }()
 	err = fn(tx)
 	if tx.broken != nil {
-		return s.fail(tx.broken)
+		return s.wedge(tx.broken)
 	}
 	return err
 }
@@ -56,8 +56,8 @@ func (tx *Tx) guard(step func() error) error {
 		return tx.broken
 	}
 	err := guard(tx.s.dbPath(), step)
-	if d := (*DamagedError)(nil); errors.As(err, &d) {
-		tx.broken = d
+	if _, ok := errors.AsType[*DamagedError](err); ok {
+		tx.broken = err
 	}
 	return err
 }

@@ -153,7 +153,7 @@ func (s *Store) runTx(group []*request, reserved bool) (failed int, err error) {
 	for i, r := range group {
 		err := r.run(tx)
 		if tx.broken != nil {
-			return -1, s.wedge(tx.broken)
+			return -1, s.wedge(errors.Join(tx.broken, guard(s.dbPath(), btx.Rollback)))
 		}
 		if err != nil || r.panicked != nil {
 			if rerr := guard(s.dbPath(), btx.Rollback); rerr != nil {
@@ -169,7 +169,7 @@ func (s *Store) runTx(group []*request, reserved bool) (failed int, err error) {
 		return -1, nil
 	}
 	if err := tx.finish(); err != nil {
-		return -1, s.wedge(err)
+		return -1, s.wedge(errors.Join(err, guard(s.dbPath(), btx.Rollback)))
 	}
 	if err := s.space.ensure(s, tx, reserved); err != nil {
 		if rerr := guard(s.dbPath(), btx.Rollback); rerr != nil {
@@ -184,11 +184,14 @@ func (s *Store) runTx(group []*request, reserved bool) (failed int, err error) {
 }
 
 // wedge fails the store after a transaction of which it is not known what
-// happened: bbolt may hold its locks for ever.
+// happened. When bbolt panicked in it, it is never closed: that could wait for
+// a lock that nobody holds.
 func (s *Store) wedge(err error) error {
-	s.mu.Lock()
-	s.wedged = true
-	s.mu.Unlock()
+	if d, ok := errors.AsType[*DamagedError](err); ok && d.panicked {
+		s.mu.Lock()
+		s.wedged = true
+		s.mu.Unlock()
+	}
 	return s.fail(err)
 }
 

@@ -104,7 +104,7 @@ func decodeFrame(typ uint8, payload []byte) (transfer.Entry, error) {
 }
 
 // Append adds entries, which must be numbered on from Len. It is one write(2)
-// to the log for each 1024 of them, and durable after Sync. After an error that
+// to the log for each 1024 of them or 512 KiB, and durable after Sync. After an error that
 // is store.ErrNoSpace the same entries may be given again; when the index could
 // not be written every further Append fails, until the log is opened anew.
 func (m *Log) Append(entries []transfer.Entry) error {
@@ -114,7 +114,11 @@ func (m *Log) Append(entries []transfer.Entry) error {
 		return m.broken
 	}
 	for len(entries) > 0 {
-		n := min(len(entries), maxAppend)
+		n, size := 0, 0
+		for n < min(len(entries), maxAppend) && size < maxAppendBytes {
+			size += roughSize(&entries[n])
+			n++
+		}
 		if err := m.append(entries[:n]); err != nil {
 			return err
 		}
@@ -123,8 +127,20 @@ func (m *Log) Append(entries []transfer.Entry) error {
 	return nil
 }
 
-// maxAppend bounds the memory of an append: 64 KiB of attributes each at worst.
-const maxAppend = 1024
+// What goes into one write(2), so that its memory stays bounded.
+const (
+	maxAppend      = 1024
+	maxAppendBytes = 512 << 10
+)
+
+// roughSize is about what an entry takes.
+func roughSize(e *transfer.Entry) int {
+	n := 64 + len(e.Name) + len(e.Link)
+	for i := range e.Meta.Xattrs {
+		n += len(e.Meta.Xattrs[i].Name) + len(e.Meta.Xattrs[i].Value)
+	}
+	return n
+}
 
 func (m *Log) append(entries []transfer.Entry) error {
 	next := m.index.len()
