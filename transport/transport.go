@@ -71,6 +71,9 @@ type ExtentHeader struct {
 	Final bool
 }
 
+// End returns the offset after the extent's last byte.
+func (h *ExtentHeader) End() int64 { return h.Offset + h.Length }
+
 // DataLength returns the number of bytes that the extent carries on the wire.
 func (h *ExtentHeader) DataLength() int64 {
 	var n int64
@@ -172,7 +175,9 @@ type Arrival struct {
 	Mem []byte
 }
 
-// Sink takes the bytes at the target. Implemented by the receiver. Both
+// Sink takes the bytes at the target. Implemented by the receiver. The slices it
+// is given, and those within them, are the transport's: they are valid until
+// Landed of the chunk returns, or Place when that fails. Both
 // methods are called concurrently by several streams, but Landed of a chunk
 // only ever after Place of it returned nil error, exactly once.
 type Sink interface {

@@ -1,0 +1,282 @@
+package tcp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/zeebo/xxh3"
+
+	"github.com/xferd/xferd/internal/wire"
+	"github.com/xferd/xferd/transport"
+)
+
+// sendfileMin is the length of a file segment from which on it goes by
+// sendfile. Below, one copy costs less than the extra system calls.
+const sendfileMin = 256 << 10
+
+// prepare builds the frame of a chunk, and thereby checks it.
+func (s *stream) prepare(c *transport.Chunk) error {
+	var flags wire.ChunkFlags
+	if s.o.opt.Verify {
+		flags = wire.Digests
+	}
+	segments := 0
+	for i := range c.Extents {
+		segments += len(c.Extents[i].Segments)
+	}
+	if cap(s.ranges) < segments {
+		s.ranges = make([]wire.Range, 0, segments)
+	}
+	s.ranges = s.ranges[:0]
+	s.frame.Reset(c.Seq, flags)
+	s.files = false
+	var total int64
+	for i := range c.Extents {
+		e := &c.Extents[i]
+		if len(e.Bodies) != len(e.Segments) {
+			return fmt.Errorf("extent with %d segments and %d bodies", len(e.Segments), len(e.Bodies))
+		}
+		from := len(s.ranges)
+		for j, seg := range e.Segments {
+			b := &e.Bodies[j]
+			if b.File == nil && int64(len(b.Mem)) != seg.Length || b.File != nil && (b.Mem != nil || b.FileOffset < 0) {
+				return errors.New("body does not fit its segment")
+			}
+			s.files = s.files || b.File != nil
+			s.ranges = append(s.ranges, wire.Range(seg))
+			total += seg.Length
+		}
+		w := wire.Extent{Entry: e.Entry, Offset: e.Offset, Length: e.Length, Segments: s.ranges[from:]}
+		if e.Final {
+			w.Flags = wire.Final
+		}
+		s.frame.Extents = append(s.frame.Extents, w)
+	}
+	if most := s.o.opt.ChunkSize; most > 0 && total > most {
+		return fmt.Errorf("chunk of %d bytes, chunk_size is %d", total, most)
+	}
+	s.total = total
+	var err error
+	s.head, err = wire.AppendChunk(s.head[:0], &s.frame)
+	return err
+}
+
+// sendChunk sends the chunk that was prepared: header, bodies, trailer. Errors
+// of the source become seals; an error returned is one of the stream.
+func (s *stream) sendChunk(ctx context.Context, sl *slot) error {
+	s.prepaid = false
+	if s.o.pacer.crawls(len(s.o.grant.Tokens)) {
+		if err := s.o.pacer.wait(ctx, s.total); err != nil {
+			return err
+		}
+		s.prepaid = true
+	}
+	if s.files {
+		s.out.borrow(s.o.t.cfg.Pool)
+	}
+	defer s.out.reset()
+	s.meta(s.head)
+	for i := range sl.chunk.Extents {
+		if err := s.extent(ctx, sl, i); err != nil {
+			return err
+		}
+	}
+	s.tail = wire.AppendTrailer(s.tail[:0], sl.chunk.Seq, sl.seals)
+	s.meta(s.tail)
+	if err := s.flush(ctx, false); err != nil {
+		return err
+	}
+	s.o.stats.chunks.Add(1)
+	return nil
+}
+
+// extent sends the segments of one extent and seals it.
+func (s *stream) extent(ctx context.Context, sl *slot, i int) error {
+	e, seal := &sl.chunk.Extents[i], &sl.seals[i]
+	hash := s.o.opt.Verify && e.Digest.IsZero()
+	if hash {
+		s.hasher.Reset()
+	}
+	at := e.Offset
+	for j, seg := range e.Segments {
+		if hash {
+			s.hashZeros(seg.Offset - at)
+		}
+		at = seg.End()
+		if seal.State != wire.Sound {
+			if err := s.padding(ctx, seg.Length); err != nil {
+				return err
+			}
+			continue
+		}
+		left, bad, err := s.segment(ctx, &e.Bodies[j], seg.Length, hash)
+		if err != nil {
+			return err
+		}
+		if bad == nil {
+			continue
+		}
+		seal.State, sl.errs[i] = wire.SourceBad, bad
+		if errors.Is(bad, transport.ErrSourceShort) {
+			seal.State = wire.SourceShort
+		}
+		if err := s.padding(ctx, left); err != nil {
+			return err
+		}
+	}
+	switch {
+	case !s.o.opt.Verify || seal.State != wire.Sound:
+	case hash:
+		s.hashZeros(e.End() - at)
+		seal.Digest = s.hasher.Sum128().Bytes()
+	default:
+		seal.Digest = e.Digest
+	}
+	return nil
+}
+
+// segment sends n bytes of a body. Where the source fails it returns why, and
+// how many bytes are still owed to the wire.
+func (s *stream) segment(ctx context.Context, b *transport.Body, n int64, hash bool) (left int64, bad, err error) {
+	switch {
+	case b.File == nil:
+		if hash {
+			s.digest(b.Mem)
+		}
+		return 0, nil, s.content(ctx, b.Mem)
+	case n >= sendfileMin || n > int64(len(s.out.buf)):
+		return s.large(ctx, b, n, hash)
+	}
+	buf := s.out.room(int(n))
+	if buf == nil {
+		if err := s.flush(ctx, false); err != nil {
+			return n, nil, err
+		}
+		s.out.used = 0
+		buf = s.out.room(int(n))
+	}
+	if bad := s.read(b.File, buf, b.FileOffset); bad != nil {
+		return n, bad, nil
+	}
+	if hash {
+		s.digest(buf)
+	}
+	s.out.used += len(buf)
+	return 0, nil, s.content(ctx, buf)
+}
+
+// large sends n bytes of a file, block by block: read and hash, then sendfile of
+// the same range while the pages are in the cache.
+func (s *stream) large(ctx context.Context, b *transport.Body, n int64, hash bool) (left int64, bad, err error) {
+	if err := s.flush(ctx, true); err != nil {
+		return n, nil, err
+	}
+	s.out.used = 0
+	raw, err := b.File.SyscallConn()
+	if err != nil {
+		return n, sourceFailed(err), nil
+	}
+	left = n
+	// The descriptor is held for the whole segment, so that it cannot become
+	// another file's.
+	hold := raw.Control(func(fd uintptr) {
+		off, plain := b.FileOffset, false
+		for left > 0 && bad == nil && err == nil {
+			step := s.pacing(int(min(left, int64(len(s.out.buf)))))
+			var sent int
+			sent, bad, err = s.block(ctx, b.File, fd, off, s.out.buf[:step], hash, &plain)
+			off += int64(sent)
+			left -= int64(sent)
+		}
+	})
+	if hold != nil {
+		bad = sourceFailed(hold)
+	}
+	return left, bad, err
+}
+
+// block sends len(buf) bytes at off of the file and returns how many went out.
+// Where the file does not support sendfile it sets plain and sends a copy.
+func (s *stream) block(ctx context.Context, f *os.File, fd uintptr, off int64, buf []byte, hash bool, plain *bool) (sent int, bad, err error) {
+	if hash {
+		if bad := s.read(f, buf, off); bad != nil {
+			return 0, bad, nil
+		}
+		s.digest(buf)
+	}
+	if err := s.pay(ctx, int64(len(buf))); err != nil {
+		return 0, nil, err
+	}
+	if !*plain {
+		start := time.Now()
+		sent, err = s.sock.sendfile(fd, off, len(buf))
+		s.o.stats.wiring.since(start)
+		s.o.stats.sendfile.Add(int64(sent))
+		s.o.stats.bytes.Add(int64(sent))
+		var fe *fileError
+		if err == nil && sent < len(buf) {
+			return sent, transport.ErrSourceShort, nil
+		} else if err == nil || !errors.As(err, &fe) {
+			return sent, nil, err
+		}
+		*plain = true
+	}
+	rest := buf[sent:]
+	if !hash {
+		if bad := s.read(f, rest, off+int64(sent)); bad != nil {
+			return sent, bad, nil
+		}
+	}
+	start := time.Now()
+	n, err := s.sock.Write(rest)
+	s.o.stats.wiring.since(start)
+	s.o.stats.copied.Add(int64(n))
+	s.o.stats.bytes.Add(int64(n))
+	return sent + n, nil, err
+}
+
+// read fills b from the file. It returns why the source is of no use, if so.
+func (s *stream) read(f *os.File, b []byte, off int64) (bad error) {
+	start := time.Now()
+	_, err := f.ReadAt(b, off)
+	s.o.stats.reading.since(start)
+	switch err {
+	case nil:
+		return nil
+	case io.EOF:
+		return transport.ErrSourceShort
+	}
+	return sourceFailed(err)
+}
+
+func sourceFailed(err error) error {
+	return fmt.Errorf("%w: %w", transport.ErrSourceFailed, err)
+}
+
+func (s *stream) digest(b []byte) {
+	start := time.Now()
+	s.hasher.Write(b)
+	s.o.stats.hashing.since(start)
+}
+
+func (s *stream) hashZeros(n int64) {
+	if n <= 0 {
+		return
+	}
+	start := time.Now()
+	writeZeros(&s.hasher, n)
+	s.o.stats.hashing.since(start)
+}
+
+// writeZeros adds n zero bytes to a digest.
+func writeZeros(h *xxh3.Hasher, n int64) {
+	for n > 0 {
+		part := min(n, int64(len(zeros)))
+		h.Write(zeros[:part])
+		n -= part
+	}
+}

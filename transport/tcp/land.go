@@ -1,0 +1,231 @@
+package tcp
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/xferd/xferd/internal/wire"
+	"github.com/xferd/xferd/transport"
+)
+
+// take reads the body and the trailer of a chunk and fills arrivals. An error is
+// one of the stream: no arrival is good then.
+func (r *receiver) take(landings []transport.Landing) error {
+	n := len(r.headers)
+	r.arrivals = append(r.arrivals[:0], make([]transport.Arrival, n)...)
+	r.seals = append(r.seals[:0], make([]wire.Seal, n)...)
+	for i := range r.arrivals {
+		r.arrivals[i].ExtentHeader = r.headers[i]
+	}
+	err := r.borrow(landings)
+	for i := 0; i < n && err == nil; i++ {
+		err = r.extent(&r.arrivals[i], &landings[i])
+	}
+	if err == nil {
+		err = r.trailer()
+	}
+	if err != nil {
+		for i := range r.arrivals {
+			a := &r.arrivals[i]
+			a.Code, a.Err, a.Mem, a.Digest = transport.Unknown, err, nil, transport.Digest{}
+		}
+		return err
+	}
+	for i := range r.arrivals {
+		r.judge(&r.arrivals[i], &r.seals[i])
+	}
+	return nil
+}
+
+// borrow takes the memory for a chunk in one lease, so that no stream holds one
+// part while it waits for another: first what is handed over as Arrival.Mem,
+// behind it a block for what goes to files. Memory to be handed over is waited
+// for; a block makes do with less.
+func (r *receiver) borrow(landings []transport.Landing) error {
+	pool := r.in.t.cfg.RecvPool
+	mem := 0
+	files := false
+	for i := range landings {
+		l := &landings[i]
+		if l.Refuse == nil && l.File == nil {
+			mem += int(r.headers[i].DataLength())
+		} else {
+			files = true
+		}
+	}
+	size := int(min(r.left, block))
+	switch {
+	case mem == 0 && size == 0:
+		return nil
+	case mem == 0:
+		var ok bool
+		if r.lease, ok = pool.TryGet(size); !ok {
+			r.block = make([]byte, min(size, smallBlock))
+			return nil
+		}
+	default:
+		if !files {
+			size = 0
+		}
+		var err error
+		if r.lease, err = pool.Get(r.ctx, mem+min(size, smallBlock)); err != nil {
+			return err
+		}
+	}
+	r.block = r.lease.Bytes()[mem:]
+	at := 0
+	for i := range landings {
+		if l := &landings[i]; l.Refuse == nil && l.File == nil {
+			end := at + int(r.headers[i].DataLength())
+			r.arrivals[i].Mem = r.lease.Bytes()[at:end:end]
+			at = end
+		}
+	}
+	return nil
+}
+
+// release gives the memory of a chunk back.
+func (r *receiver) release() {
+	clear(r.arrivals)
+	r.block, r.have = nil, nil
+	if r.lease != nil {
+		r.lease.Release()
+		r.lease = nil
+	}
+}
+
+// extent takes the bytes of one extent. What is wrong with the extent alone goes
+// into a; an error returned is one of the stream.
+func (r *receiver) extent(a *transport.Arrival, l *transport.Landing) error {
+	if l.Refuse != nil {
+		a.Code, a.Err = transport.Refused, l.Refuse
+	}
+	hash := r.in.opt.Verify && a.Err == nil
+	if hash {
+		r.hasher.Reset()
+	}
+	at, mem := a.Offset, a.Mem
+	for _, seg := range a.Segments {
+		if hash && seg.Offset > at {
+			start := time.Now()
+			writeZeros(&r.hasher, seg.Offset-at)
+			r.in.stats.hashing.since(start)
+		}
+		at = seg.End()
+		for off, left := seg.Offset, seg.Length; left > 0; {
+			var part []byte
+			var err error
+			if mem != nil {
+				part, err = r.into(mem[:min(left, int64(len(mem)), block)])
+				mem = mem[len(part):]
+			} else {
+				part, err = r.next(left)
+			}
+			if err != nil {
+				return err
+			}
+			if hash {
+				start := time.Now()
+				r.hasher.Write(part)
+				r.in.stats.hashing.since(start)
+			}
+			if l.File != nil && a.Err == nil {
+				start := time.Now()
+				if _, err := l.File.WriteAt(part, off); err != nil {
+					a.Code, a.Err = transport.Refused, fmt.Errorf("place the extent: %w", err)
+					hash = false
+				}
+				r.in.stats.placing.since(start)
+			}
+			off += int64(len(part))
+			left -= int64(len(part))
+		}
+	}
+	if hash {
+		if a.End() > at {
+			start := time.Now()
+			writeZeros(&r.hasher, a.End()-at)
+			r.in.stats.hashing.since(start)
+		}
+		a.Digest = r.hasher.Sum128().Bytes()
+	}
+	return nil
+}
+
+// next returns up to most bytes of the body, read through block.
+func (r *receiver) next(most int64) ([]byte, error) {
+	if len(r.have) == 0 {
+		b := r.block[:min(int64(len(r.block)), r.left)]
+		if err := r.receive(b); err != nil {
+			return nil, err
+		}
+		r.have = b
+	}
+	n := min(most, int64(len(r.have)))
+	part := r.have[:n]
+	r.have = r.have[n:]
+	return part, nil
+}
+
+// into reads bytes of the body to where they stay.
+func (r *receiver) into(b []byte) ([]byte, error) {
+	n := copy(b, r.have) // read ahead for a file before
+	r.have = r.have[n:]
+	return b, r.receive(b[n:])
+}
+
+// receive reads len(b) bytes of the body from the connection.
+func (r *receiver) receive(b []byte) error {
+	if len(b) == 0 {
+		return nil
+	}
+	start := time.Now()
+	err := r.fill(b)
+	r.in.stats.wiring.since(start)
+	r.left -= int64(len(b))
+	r.in.stats.bytes.Add(int64(len(b)))
+	r.in.stats.copied.Add(int64(len(b)))
+	return err
+}
+
+// trailer reads the frame after the body into seals.
+func (r *receiver) trailer() error {
+	if err := r.read(wire.PrefixSize); err != nil {
+		return err
+	}
+	p, err := wire.DecodePrefix(r.payload)
+	if err != nil {
+		return tellError{err}
+	}
+	if p.Type != wire.TypeTrailer || p.Length != wire.TrailerLength(len(r.seals)) {
+		return tellError{fmt.Errorf("%w: frame type %#x of %d bytes where a trailer has to be", wire.ErrBroken, uint16(p.Type), p.Length)}
+	}
+	if err := r.read(p.Length); err != nil {
+		return err
+	}
+	if err := p.Check(r.payload); err != nil {
+		return tellError{err}
+	}
+	if err := wire.DecodeTrailer(r.payload, r.frame.Seq, r.seals); err != nil {
+		return tellError{err}
+	}
+	return nil
+}
+
+// judge compares what arrived with what the source says of it.
+func (r *receiver) judge(a *transport.Arrival, seal *wire.Seal) {
+	switch {
+	case a.Err != nil:
+	case seal.State == wire.SourceShort:
+		a.Code, a.Err = transport.SourceShort, transport.ErrSourceShort
+	case seal.State == wire.SourceBad:
+		a.Code, a.Err = transport.SourceFailed, transport.ErrSourceFailed
+	case r.in.opt.Verify && a.Digest != transport.Digest(seal.Digest):
+		a.Code, a.Err = transport.Mismatch, transport.ErrMismatch
+		r.in.stats.mismatches.Add(1)
+	default:
+		a.Code = transport.Placed
+		return
+	}
+	a.Digest, a.Mem = transport.Digest{}, nil
+}

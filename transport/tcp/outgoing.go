@@ -1,0 +1,147 @@
+package tcp
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+
+	"github.com/xferd/xferd/transport"
+)
+
+// outgoing is an edge at the source.
+type outgoing struct {
+	t     *Transport
+	edge  transport.Edge
+	grant transport.Grant
+	opt   transport.DialOptions
+	pacer *pacer
+	stats counters
+	first *sock // opened by Dial, taken by Run
+
+	life  context.Context // until Close
+	close context.CancelFunc
+
+	mu    sync.Mutex
+	ran   bool
+	socks map[*sock]struct{}
+}
+
+func newOutgoing(t *Transport, edge transport.Edge, g transport.Grant, o transport.DialOptions) *outgoing {
+	out := &outgoing{
+		t: t, edge: edge, grant: g, opt: o,
+		pacer: newPacer(o.MaxRate),
+		socks: map[*sock]struct{}{},
+	}
+	out.life, out.close = context.WithCancel(context.Background())
+	return out
+}
+
+// Run implements transport.Outgoing. It can be called once.
+func (o *outgoing) Run(ctx context.Context, f transport.Feed) error {
+	o.mu.Lock()
+	first := o.first
+	switch {
+	case o.life.Err() != nil:
+		o.mu.Unlock()
+		return net.ErrClosed
+	case o.ran:
+		o.mu.Unlock()
+		return errors.New("the edge ran already")
+	}
+	o.ran, o.first = true, nil
+	o.mu.Unlock()
+
+	parent := ctx
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var end firstError
+	var wg sync.WaitGroup
+	for i := range o.grant.Tokens {
+		s := newStream(o, f, i)
+		if i == 0 {
+			s.sock = first
+		}
+		wg.Go(func() {
+			if err := s.run(ctx); err != nil {
+				end.set(err)
+				cancel() // one broken stream breaks all
+			}
+		})
+	}
+	stop := context.AfterFunc(o.life, cancel)
+	wg.Wait()
+	stop()
+	switch err := end.get(); {
+	case err == nil:
+		return nil
+	case o.life.Err() != nil:
+		return net.ErrClosed
+	case parent.Err() != nil:
+		return parent.Err()
+	default:
+		return err
+	}
+}
+
+// firstError keeps the first error of several goroutines.
+type firstError struct {
+	mu  sync.Mutex
+	err error
+}
+
+func (v *firstError) set(err error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.err == nil {
+		v.err = err
+	}
+}
+
+func (v *firstError) get() error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.err
+}
+
+// Close implements transport.Outgoing.
+func (o *outgoing) Close() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.close()
+	if o.first != nil {
+		o.first.abort()
+		o.first = nil
+	}
+	return nil
+}
+
+// SetMaxRate implements transport.Outgoing.
+func (o *outgoing) SetMaxRate(bytesPerSecond int64) {
+	o.pacer.set(bytesPerSecond)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.first != nil {
+		o.first.pace(o.pacer.rate())
+	}
+	for s := range o.socks {
+		s.pace(o.pacer.rate())
+	}
+}
+
+// Stats implements transport.Outgoing.
+func (o *outgoing) Stats() transport.Stats { return o.stats.read() }
+
+// attach notes the connection of a running stream, for SetMaxRate.
+func (o *outgoing) attach(s *sock) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.socks[s] = struct{}{}
+	s.pace(o.pacer.rate())
+}
+
+func (o *outgoing) detach(s *sock) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.socks, s)
+}
