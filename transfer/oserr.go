@@ -4,11 +4,12 @@ import (
 	"context"
 	"errors"
 	"syscall"
+
+	"github.com/xferd/xferd/internal/fsroot"
 )
 
-// FSEscape is the error of a path that leaves its export; fsroot's errors match
-// it with errors.Is.
-var FSEscape = errors.New("path leaves its export")
+// FSEscape is the error of a path that leaves its export.
+var FSEscape = fsroot.ErrEscapes
 
 // SourceError gives an error of the source's file system its reason. An Error
 // stays as it is.

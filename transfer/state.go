@@ -110,10 +110,11 @@ type Transfer struct {
 	// them are in the entries' results.
 	Failures []Result
 
-	RetryOf  string // name of the transfer that this one retries
-	Resolved string // the destination as the target resolved it
-	Digest   transport.Digest
-	Epoch    uint64
+	CancelledBy string // principal that asked for the cancel, if any
+	RetryOf     string // name of the transfer that this one retries
+	Resolved    string // the destination as the target resolved it
+	Digest      transport.Digest
+	Epoch       uint64
 }
 
 // MaxFailuresShown bounds Transfer.Failures.
