@@ -14,6 +14,7 @@ const (
 	NotBuilt           Reason = "NOT_BUILT" // this build of xferd has no RDMA data plane
 	PeerHasNone        Reason = "PEER_HAS_NONE"
 	EncryptionRequired Reason = "ENCRYPTION_REQUIRED"
+	SessionFailed      Reason = "SESSION_FAILED" // the better one broke several times without moving anything
 )
 
 // UnavailableError is the failure of an edge's data plane to come up: nothing

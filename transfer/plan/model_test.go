@@ -98,7 +98,7 @@ func (m *model) settle(t *rapid.T) {
 	c := m.chunks[n]
 	m.chunks = slices.Delete(m.chunks, n, n+1)
 	for i := range c.Extents {
-		m.settleOne(t, c, i, rapid.SampledFrom([]Outcome{Acked, Acked, Failed}).Draw(t, "outcome"))
+		m.settleOne(t, c, i, rapid.SampledFrom([]Outcome{Acked, Acked, Failed, Returned}).Draw(t, "outcome"))
 	}
 }
 

@@ -38,8 +38,8 @@ type Options struct {
 	// transport.MaxExtents.
 	MaxExtents int
 	// MaxOutstanding is the largest number of chunks that are handed out and
-	// not settled.
-	MaxOutstanding int
+	// not settled; MaxPacks that of packs among them, 0 is no bound of its own.
+	MaxOutstanding, MaxPacks int
 }
 
 // Extent is a part of an entry to be sent.
@@ -71,6 +71,7 @@ const (
 	Failed                     // refused, or nobody knows: it goes again
 	Corrupt                    // arrived with other bytes: it goes again by the plain path
 	Dropped                    // not sent; the caller drops or restarts its entry
+	Returned                   // not sent; it goes later, and that is no failure
 )
 
 // Event tells what a settled extent means for its entry.
@@ -113,6 +114,9 @@ type file struct {
 func New(o Options) *Planner {
 	if o.MaxExtents <= 0 {
 		o.MaxExtents = transport.MaxExtents
+	}
+	if o.MaxPacks <= 0 {
+		o.MaxPacks = o.MaxOutstanding
 	}
 	return &Planner{o: o, files: make(map[uint64]*file)}
 }
@@ -213,7 +217,7 @@ func (p *Planner) Next(c *Chunk) bool {
 // another is on its way, so that packs fill when files come slowly, and no
 // longer, so that a scan that waits for results gets them.
 func (p *Planner) packDue() bool {
-	return p.packs.count > 0 && (p.ended || p.packChunks == 0 ||
+	return p.packs.count > 0 && p.packChunks < p.o.MaxPacks && (p.ended || p.packChunks == 0 ||
 		p.packs.count >= p.o.MaxExtents || p.packs.bytes > p.o.ChunkSize-p.o.PackLimit)
 }
 
@@ -255,7 +259,9 @@ func (p *Planner) Settle(c *Chunk, i int, o Outcome) (Event, error) {
 		// The caller drops the entry; until then its other extents go on.
 		return NoEvent, err
 	}
-	x.Failures++
+	if o != Returned {
+		x.Failures++
+	}
 	if f.pack {
 		p.packs.push(x)
 	} else {

@@ -270,6 +270,31 @@ func TestBound(t *testing.T) {
 	drain(t, p, 1)
 }
 
+func TestPackBound(t *testing.T) {
+	p := New(Options{ChunkSize: chunk, PackLimit: 20, MaxExtents: 2, MaxOutstanding: 10, MaxPacks: 2})
+	for i := range uint64(6) {
+		add(t, p, i, 5)
+	}
+	p.End()
+	cs := drain(t, p, 2)
+	if p.Next(new(Chunk)) {
+		t.Fatal("more packs than the bound")
+	}
+	add(t, p, 10, 100)
+	if got := describe(drain(t, p, 1)[0]); got != "10:0+100" {
+		t.Errorf("got %s", got)
+	}
+	if ev := settle(t, p, cs[0], Returned); ev[0] != NoEvent {
+		t.Errorf("event %v", ev)
+	}
+	settle(t, p, cs[1], Acked)
+	drain(t, p, 1)
+	c := drain(t, p, 1)[0]
+	if describe(c) != "0:0+5 1:0+5" || c.Extents[0].Failures != 0 {
+		t.Errorf("got %s with %d failures", describe(c), c.Extents[0].Failures)
+	}
+}
+
 func TestNextAllocatesNothing(t *testing.T) {
 	p := newPlanner(10)
 	add(t, p, 1, 1<<40)
