@@ -67,11 +67,11 @@ type Chunk struct {
 type Outcome uint8
 
 const (
-	Acked   Outcome = iota + 1 // placed and recorded at the target
-	Failed                     // refused, or nobody knows: it goes again
-	Corrupt                    // arrived with other bytes: it goes again by the plain path
-	Dropped                    // not sent; the caller drops or restarts its entry
-	Returned                   // not sent; it goes later, and that is no failure
+	Acked    Outcome = iota + 1 // placed and recorded at the target
+	Failed                      // refused, or nobody knows: it goes again
+	Corrupt                     // arrived with other bytes: it goes again by the plain path
+	Dropped                     // not sent; the caller drops or restarts its entry
+	Returned                    // not sent; it goes later, and that is no failure
 )
 
 // Event tells what a settled extent means for its entry.
