@@ -57,10 +57,14 @@ func (o *outgoing) Run(ctx context.Context, f transport.Feed) error {
 	defer cancel()
 	var end firstError
 	var wg sync.WaitGroup
-	for i := range o.grant.Tokens {
+	// A stream asks for chunks once the one before it got its first, so that
+	// there are never more streams than chunks.
+	var start func(i int, c *sock)
+	start = func(i int, c *sock) {
 		s := newStream(o, f, i)
-		if i == 0 {
-			s.sock = first
+		s.sock = c
+		if i+1 < len(o.grant.Tokens) {
+			s.following = func() { start(i+1, nil) }
 		}
 		wg.Go(func() {
 			if err := s.run(ctx); err != nil {
@@ -69,6 +73,7 @@ func (o *outgoing) Run(ctx context.Context, f transport.Feed) error {
 			}
 		})
 	}
+	start(0, first)
 	stop := context.AfterFunc(o.life, cancel)
 	wg.Wait()
 	stop()

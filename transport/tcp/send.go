@@ -36,6 +36,8 @@ type stream struct {
 	n    int
 	sock *sock // nil until there is a chunk, except for stream 0
 
+	following func() // starts the next stream; nil when it was, or there is none
+
 	// Of the writer.
 	hasher xxh3.Hasher
 	frame  wire.Chunk
@@ -134,6 +136,10 @@ func (s *stream) next(ctx context.Context) (*transport.Chunk, error) {
 	start := time.Now()
 	c, err := s.feed.Next(ctx, s.n)
 	s.o.stats.reading.since(start)
+	if err == nil && s.following != nil {
+		s.following()
+		s.following = nil
+	}
 	return c, err
 }
 
