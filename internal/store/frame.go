@@ -44,12 +44,12 @@ var (
 	errPayload  = errors.New("store: payload of a frame is too large")
 )
 
-// seed is where both sums of a frame begin.
+// seed is where both sums of a frame begin: salt and offset, well mixed.
 func seed(salt uint64, off int64) uint32 {
-	var b [16]byte
-	binary.LittleEndian.PutUint64(b[:], salt)
-	binary.LittleEndian.PutUint64(b[8:], uint64(off))
-	return crc32.Update(0, castagnoli, b[:])
+	x := salt + uint64(off)*0x9e3779b97f4a7c15
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return uint32(x ^ x>>32)
 }
 
 // appendFrame appends the frame that will stand at off.

@@ -26,7 +26,7 @@ const (
 	MaxName       = 255       // bytes in a name
 	MaxLink       = 4095      // bytes in a symlink's target
 	MaxSize       = 1<<62 - 1 // bytes in a file
-	MaxXattrs     = 1024      // attributes of an entry
+	MaxXattrs     = 256       // attributes of an entry
 	MaxXattrBytes = 64 << 10  // names and values of all attributes of an entry
 	MaxPath       = 64 << 10  // bytes in a path that is shown
 )
@@ -142,10 +142,14 @@ func checkXattrs(e *transfer.Entry) error {
 		if !XattrAllowed(xs[i].Name) {
 			return fmt.Errorf("%w %d: extended attribute %q", ErrEntry, e.Number, xs[i].Name)
 		}
-		total += len(xs[i].Name) + len(xs[i].Value)
-	}
-	if total > MaxXattrBytes {
-		return fmt.Errorf("%w %d: %d bytes of extended attributes", ErrEntry, e.Number, total)
+		for j := range i {
+			if xs[j].Name == xs[i].Name {
+				return fmt.Errorf("%w %d: extended attribute %q twice", ErrEntry, e.Number, xs[i].Name)
+			}
+		}
+		if total += len(xs[i].Name) + len(xs[i].Value); total > MaxXattrBytes {
+			return fmt.Errorf("%w %d: %d bytes of extended attributes", ErrEntry, e.Number, total)
+		}
 	}
 	return nil
 }
