@@ -115,14 +115,12 @@ func newUUID() string {
 	return x[:8] + "-" + x[8:12] + "-" + x[12:16] + "-" + x[16:20] + "-" + x[20:]
 }
 
-func (s *Store) boltOptions(readOnly bool) *bolt.Options {
+func (s *Store) boltOptions() *bolt.Options {
 	return &bolt.Options{
-		Timeout:         time.Second,
-		FreelistType:    bolt.FreelistMapType,
-		NoSync:          s.opt.NoSync,
-		NoGrowSync:      s.opt.NoSync,
-		ReadOnly:        readOnly,
-		InitialMmapSize: 64 << 20, // address space only: long reads then rarely hold up a growing file
+		Timeout:      time.Second,
+		FreelistType: bolt.FreelistMapType,
+		NoSync:       s.opt.NoSync,
+		NoGrowSync:   s.opt.NoSync,
 	}
 }
 
@@ -143,7 +141,7 @@ func (s *Store) create() error {
 		uuid: newUUID(), createdBy: s.opt.Version, writtenBy: s.opt.Version,
 	}
 	err := guard(temp, func() error {
-		db, err := bolt.Open(temp, 0o600, s.boltOptions(false))
+		db, err := bolt.Open(temp, 0o600, s.boltOptions())
 		if err != nil {
 			return err
 		}
@@ -154,13 +152,7 @@ func (s *Store) create() error {
 		return err
 	})
 	if err == nil {
-		err = s.syncPath(temp)
-	}
-	if err == nil {
-		err = os.Rename(temp, s.dbPath())
-	}
-	if err == nil {
-		err = s.syncDir(s.dir)
+		err = s.ops.publish(temp, s.dbPath())
 	}
 	switch {
 	case isNoSpace(err):
@@ -172,36 +164,28 @@ func (s *Store) create() error {
 	return nil
 }
 
-func (s *Store) syncPath(path string) error {
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
-	if err != nil {
-		return err
-	}
-	err = s.ops.syncFile(f)
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	return err
-}
-
 // inspect reads the whole database without writing to it: the head first, then
 // every record.
 func (s *Store) inspect(ctx context.Context) error {
-	path := s.dbPath()
+	return readDB(s.dbPath(), func(tx *bolt.Tx) (err error) {
+		if s.head, err = readHead(s.dbPath(), tx); err != nil {
+			return err
+		}
+		if err := s.head.check(s.dir, s.opt); err != nil {
+			return err
+		}
+		return checkRecords(ctx, s.dbPath(), tx)
+	})
+}
+
+// readDB runs fn on a database that is opened for reading only.
+func readDB(path string, fn func(tx *bolt.Tx) error) error {
 	return guard(path, func() error {
-		db, err := bolt.Open(path, 0o600, s.boltOptions(true))
+		db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: time.Second, ReadOnly: true})
 		if err != nil {
 			return openError(path, err)
 		}
-		err = db.View(func(tx *bolt.Tx) error {
-			if s.head, err = readHead(path, tx); err != nil {
-				return err
-			}
-			if err := s.head.check(s.dir, s.opt); err != nil {
-				return err
-			}
-			return checkRecords(ctx, path, tx)
-		})
+		err = db.View(fn)
 		if cerr := db.Close(); err == nil {
 			err = cerr
 		}
@@ -221,7 +205,10 @@ func openError(path string, err error) error {
 
 func (s *Store) openDB() error {
 	return guard(s.dbPath(), func() error {
-		db, err := bolt.Open(s.dbPath(), 0o600, s.boltOptions(false))
+		o := s.boltOptions()
+		// Address space only: a long read then rarely holds up a growing file.
+		o.InitialMmapSize = 64 << 20
+		db, err := bolt.Open(s.dbPath(), 0o600, o)
 		if err != nil {
 			return openError(s.dbPath(), err)
 		}

@@ -23,6 +23,7 @@ type Log struct {
 
 	f    *os.File
 	life life
+	look bool // for a report only: nothing is changed
 
 	mu       sync.Mutex
 	size     int64  // where the next frame goes

@@ -86,9 +86,6 @@ func (l *Log) begin0(role Role, uid, name string) error {
 	var b [8]byte
 	_, _ = rand.Read(b[:]) // never fails
 	h := logHeader{salt: binary.LittleEndian.Uint64(b[:]), node: l.s.opt.NodeID, uid: uid, name: string(role) + "/" + name}
-	if len(h.node) > 255 {
-		return fmt.Errorf("store: node id of %d bytes", len(h.node))
-	}
 	l.size, l.blocks = 0, 0
 	if err := l.write(h.append(nil)); err != nil {
 		return err
@@ -161,6 +158,9 @@ func (l *Log) recoverHeader(role Role, uid, name string, size int64) error {
 	if size > int64(want.size()) {
 		return damaged(l.path, 0, "its header is damaged")
 	}
+	if l.look {
+		return nil
+	}
 	l.s.log.Warn("log was just being made, begun anew", "path", l.path, "bytes", size)
 	if err := retry(func() error { return unix.Ftruncate(int(l.f.Fd()), 0) }); err != nil {
 		return l.s.fail(fmt.Errorf("truncate %s: %w", l.path, err))
@@ -190,6 +190,9 @@ func (l *Log) cut(off, size int64) error {
 	}
 	if marked > off {
 		return damaged(l.path, off, "a frame is bad, and all before offset %d was synced", marked)
+	}
+	if l.look {
+		return nil
 	}
 	l.s.log.Warn("end of log cut off, it was not synced", "path", l.path, "offset", off, "bytes", size-off, "frames", later)
 	if err := retry(func() error { return unix.Ftruncate(int(l.f.Fd()), off) }); err != nil {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"os"
+	"path/filepath"
 
 	bolt "go.etcd.io/bbolt"
 	"golang.org/x/sys/unix"
@@ -46,14 +47,27 @@ func retry(call func() error) error {
 }
 
 // syncDir makes the names in a directory durable.
-func (s *Store) syncDir(path string) error {
-	d, err := os.Open(path)
+func (s *Store) syncDir(path string) error { return s.ops.syncPath(path) }
+
+func (o *ops) syncPath(path string) error {
+	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
-	err = s.ops.syncFile(d)
-	if cerr := d.Close(); err == nil {
+	err = o.syncFile(f)
+	if cerr := f.Close(); err == nil {
 		err = cerr
 	}
 	return err
+}
+
+// publish gives a file that was made under another name its own, durably.
+func (o *ops) publish(temp, path string) error {
+	if err := o.syncPath(temp); err != nil {
+		return err
+	}
+	if err := os.Rename(temp, path); err != nil {
+		return err
+	}
+	return o.syncPath(filepath.Dir(path))
 }

@@ -58,8 +58,8 @@ type Store struct {
 // is about to end. Errors: LockedError, FormatError, ForeignError,
 // DamagedError, ErrNoSpace, and those of the file system.
 func Open(ctx context.Context, dir string, o Options) (*Store, error) {
-	if o.NodeID == "" {
-		return nil, errors.New("store: no node id")
+	if o.NodeID == "" || len(o.NodeID) > 255 {
+		return nil, fmt.Errorf("store: node id of %d bytes, want 1 to 255", len(o.NodeID))
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

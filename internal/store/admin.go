@@ -1,0 +1,334 @@
+package store
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+	"golang.org/x/sys/unix"
+)
+
+// Report is what Check found.
+type Report struct {
+	NodeID, Cluster, StateUUID string
+	CreatedBy, WrittenBy       string
+	Format                     int
+	Incarnation                uint64
+	Tables                     map[string]int // values in each
+	Logs                       int
+	Problems                   []error
+}
+
+// Check reads all of a state directory that no daemon uses, and changes nothing
+// in it. The error is for what kept it from looking; what it found is in the
+// report.
+func Check(ctx context.Context, dir string) (*Report, error) {
+	s, err := attach(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	defer s.lock.Close()
+	r := &Report{Tables: make(map[string]int)}
+	note := func(err error) {
+		if err != nil {
+			r.Problems = append(r.Problems, err)
+		}
+	}
+	note(checkPages(ctx, s.dbPath()))
+	if len(r.Problems) == 0 { // else bbolt must not map it
+		note(readDB(s.dbPath(), func(tx *bolt.Tx) error {
+			h, err := readHead(s.dbPath(), tx)
+			if err != nil {
+				return err
+			}
+			s.head, s.opt.NodeID = h, h.node
+			r.NodeID, r.Cluster, r.StateUUID, r.Format = h.node, h.cluster, h.uuid, h.format
+			r.CreatedBy, r.WrittenBy, r.Incarnation = h.createdBy, h.writtenBy, h.incarnation
+			if err := h.check(s.dir, Options{NodeID: h.node, Cluster: h.cluster}); err != nil {
+				return err
+			}
+			if err := checkRecords(ctx, s.dbPath(), tx); err != nil {
+				return err
+			}
+			return tx.ForEach(func(name []byte, b *bolt.Bucket) error {
+				if table, ok := strings.CutPrefix(string(name), tableSpace); ok {
+					a, _ := readTableSum(tx.Bucket(sumsBucket), table)
+					r.Tables[table] = int(a.count)
+				}
+				return nil
+			})
+		}))
+	}
+	err = s.eachLog(func(role Role, uid, name string) error {
+		r.Logs++
+		note(s.lookAt(role, uid, name, nil))
+		return ctx.Err()
+	})
+	return r, err
+}
+
+// attach locks an existing state directory for looking.
+func attach(ctx context.Context, dir string) (*Store, error) {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("state directory %q: %w", dir, err)
+	}
+	if _, err := os.Stat(abs); err != nil {
+		return nil, fmt.Errorf("state directory: %w", err)
+	}
+	s := &Store{dir: abs, log: slog.New(slog.DiscardHandler), ops: realOps(false), failed: make(chan struct{})}
+	s.lock, err = lockDir(ctx, abs)
+	return s, err
+}
+
+func (s *Store) eachLog(fn func(role Role, uid, name string) error) error {
+	for _, role := range []Role{Owner, Target} {
+		uids, err := s.LogUIDs(role)
+		if err != nil {
+			return err
+		}
+		for _, uid := range uids {
+			names, err := s.LogNames(role, uid)
+			if err != nil {
+				return err
+			}
+			for _, name := range names {
+				if err := fn(role, uid, name); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// lookAt reads a log without changing it, and shows its frames.
+func (s *Store) lookAt(role Role, uid, name string, show func(off int64, typ uint8, payload []byte) error) error {
+	path, err := s.logPath(role, uid, name)
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	l := s.newLog(path, f)
+	l.look = true
+	if s.opt.NodeID == "" { // the head cannot be read: believe the log
+		b := make([]byte, maxHeader)
+		n, _ := f.ReadAt(b, 0)
+		if h, _, err := parseLogHeader(b[:n]); err == nil {
+			defer func() { s.opt.NodeID = "" }()
+			s.opt.NodeID = h.node
+		}
+	}
+	if err := l.recover(role, uid, name); err != nil || show == nil {
+		return err
+	}
+	return l.Read(0, show)
+}
+
+// Dump writes what a state directory that no daemon uses holds, one JSON object
+// a line: the head, each value of each table, and with logs each frame in hex.
+// It goes on after damage as far as it can, and returns all it met.
+func Dump(ctx context.Context, dir string, w io.Writer, logs bool) error {
+	s, err := attach(ctx, dir)
+	if err != nil {
+		return err
+	}
+	defer s.lock.Close()
+	out := json.NewEncoder(w)
+	var errs []error
+	note := func(err error) {
+		if err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if err := checkPages(ctx, s.dbPath()); err != nil {
+		note(err)
+	} else {
+		note(readDB(s.dbPath(), func(tx *bolt.Tx) error { return s.dumpTables(ctx, tx, out, note) }))
+	}
+	if logs {
+		note(s.eachLog(func(role Role, uid, name string) error {
+			note(s.lookAt(role, uid, name, func(off int64, typ uint8, p []byte) error {
+				return out.Encode(map[string]any{"uid": uid, "log": string(role) + "/" + name, "offset": off, "type": typ, "payload": hex.EncodeToString(p)})
+			}))
+			return ctx.Err()
+		}))
+	}
+	return errors.Join(errs...)
+}
+
+func (s *Store) dumpTables(ctx context.Context, tx *bolt.Tx, out *json.Encoder, note func(error)) error {
+	return tx.ForEach(func(name []byte, b *bolt.Bucket) error {
+		table, ok := strings.CutPrefix(string(name), tableSpace)
+		if !ok && string(name) != string(metaBucket) {
+			return nil
+		}
+		return b.ForEach(func(k, v []byte) error {
+			if !ok {
+				return out.Encode(map[string]any{"meta": string(k), "value": string(v)})
+			}
+			raw, err := openRecord(s.dbPath(), table, string(k), v)
+			if err != nil {
+				note(err)
+				raw = v[min(len(v), recordHead):]
+			}
+			line := map[string]any{"table": table, "key": string(k), "value": json.RawMessage(raw)}
+			if !json.Valid(raw) {
+				line["value"] = string(raw)
+			}
+			if err := out.Encode(line); err != nil {
+				return err
+			}
+			return ctx.Err()
+		})
+	})
+}
+
+// Backup writes the tables as they are now to a file, which is complete and
+// synced when it gets its name. Logs are not in it: without them transfers begin
+// anew, which is safe. Updates go on meanwhile.
+func (s *Store) Backup(path string) error {
+	return s.View(func(tx *Tx) error {
+		return tx.guard(func() error { return writeBackup(&s.ops, tx.btx, path) })
+	})
+}
+
+// Backup is Store.Backup for a state directory that no daemon uses.
+func Backup(ctx context.Context, dir, path string) error {
+	s, err := attach(ctx, dir)
+	if err != nil {
+		return err
+	}
+	defer s.lock.Close()
+	if err := checkPages(ctx, s.dbPath()); err != nil {
+		return err
+	}
+	return readDB(s.dbPath(), func(tx *bolt.Tx) error {
+		if err := checkRecords(ctx, s.dbPath(), tx); err != nil {
+			return err
+		}
+		return writeBackup(&s.ops, tx, path)
+	})
+}
+
+func writeBackup(o *ops, tx *bolt.Tx, path string) error {
+	temp := path + ".new"
+	f, err := os.OpenFile(temp, os.O_RDWR|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return fmt.Errorf("backup: %w", err)
+	}
+	_, err = tx.WriteTo(f)
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = o.publish(temp, path)
+	}
+	if err != nil {
+		_ = os.Remove(temp)
+		return fmt.Errorf("backup: %w", err)
+	}
+	return nil
+}
+
+// incarnationGap is added at a restore: whatever was granted after the backup
+// was made stays stale.
+const incarnationGap = 1 << 20
+
+// Restore puts a backup in the place of the database of a state directory that
+// no daemon uses, as a new state with an own uuid. The database that was there
+// is kept beside it; its name is returned, "" where there was none.
+func Restore(ctx context.Context, path, dir string) (kept string, err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("restore: %w", err)
+	}
+	s, err := attach(ctx, dir)
+	if err != nil {
+		return "", err
+	}
+	defer s.lock.Close()
+	var h head
+	if err := checkPages(ctx, path); err != nil {
+		return "", err
+	}
+	if err := readDB(path, func(tx *bolt.Tx) (err error) {
+		if h, err = readHead(path, tx); err != nil {
+			return err
+		}
+		if err := h.check(path, Options{NodeID: h.node, Cluster: h.cluster}); err != nil {
+			return err
+		}
+		return checkRecords(ctx, path, tx)
+	}); err != nil {
+		return "", err
+	}
+	h.uuid = newUUID()
+	if checkPages(ctx, s.dbPath()) == nil { // what is there may be damaged
+		_ = readDB(s.dbPath(), func(tx *bolt.Tx) error {
+			old, err := readHead(s.dbPath(), tx)
+			h.incarnation = max(h.incarnation, old.incarnation)
+			return err
+		})
+	}
+	h.incarnation += incarnationGap
+	temp := s.dbPath() + ".new"
+	if err := restoreTo(&s.ops, path, temp, &h); err != nil {
+		return "", errors.Join(fmt.Errorf("restore: %w", err), os.RemoveAll(temp))
+	}
+	kept = s.dbPath() + ".before-restore-" + time.Now().UTC().Format("20060102T150405.000Z")
+	switch err := os.Link(s.dbPath(), kept); {
+	case errors.Is(err, fs.ErrNotExist):
+		kept = ""
+	case err != nil:
+		return "", fmt.Errorf("restore: %w", err)
+	}
+	if err := s.ops.publish(temp, s.dbPath()); err != nil {
+		return kept, fmt.Errorf("restore: %w", err)
+	}
+	return kept, nil
+}
+
+// restoreTo copies a backup to temp and gives the copy another head.
+func restoreTo(o *ops, path, temp string, h *head) error {
+	b, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	f, err := os.OpenFile(temp, os.O_RDWR|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, b)
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		return err
+	}
+	return guard(temp, func() error {
+		db, err := bolt.Open(temp, 0o600, &bolt.Options{Timeout: time.Second, FreelistType: bolt.FreelistMapType})
+		if err != nil {
+			return openError(temp, err)
+		}
+		err = db.Update(h.write)
+		if cerr := db.Close(); err == nil {
+			err = cerr
+		}
+		return err
+	})
+}
