@@ -1,0 +1,236 @@
+package server
+
+import (
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	xferv1 "github.com/xferd/xferd/api/xfer/v1"
+	"github.com/xferd/xferd/transfer"
+	"github.com/xferd/xferd/transport"
+)
+
+// basicSources is how many sources the basic view shows.
+const basicSources = 16
+
+// transferOut translates a transfer; full or for a list.
+func transferOut(t *transfer.Transfer, full bool) *xferv1.Transfer {
+	m := &xferv1.Transfer{
+		Name:                t.Name(),
+		Uid:                 t.UID.String(),
+		Spec:                specOut(&t.Spec, full),
+		SourceCount:         int32(len(t.Spec.Sources)),
+		Principal:           text(t.Spec.Principal),
+		State:               states.out(t.State),
+		Revision:            t.Revision,
+		CreateTime:          timeOut(t.Created),
+		StartTime:           timeOut(t.Started),
+		UpdateTime:          timeOut(t.Updated),
+		EndTime:             timeOut(t.Ended),
+		Counters:            countersOut(&t.Counters),
+		DataPath:            dataPathOut(&t.Path),
+		WaitingReason:       string(t.WaitingReason),
+		WaitingDetail:       text(t.WaitingDetail),
+		NextAttemptTime:     timeOut(t.NextAttempt),
+		Error:               errorOut(t.Err),
+		RetryOf:             t.RetryOf,
+		ResolvedDestination: bytesOut(t.Resolved),
+		Digest:              digestOut(t.Digest),
+		CancelledBy:         text(t.CancelledBy),
+	}
+	if full {
+		for i := range t.Failures {
+			m.Failures = append(m.Failures, resultOut(&t.Failures[i]))
+		}
+	}
+	return m
+}
+
+func specOut(s *transfer.Spec, full bool) *xferv1.TransferSpec {
+	m := &xferv1.TransferSpec{
+		Mode:       modes.out(s.Mode),
+		SourceNode: string(s.Source),
+		TargetNode: string(s.Target),
+		Destination: &xferv1.Destination{
+			Destination: &xferv1.Destination_Path{Path: []byte(s.Dest)},
+			Mode:        destModes.out(s.DestMode),
+		},
+		Preserve:       &xferv1.Preserve{Properties: propertiesOut(s.Preserve)},
+		FollowSymlinks: s.Follow,
+		OneFileSystem:  s.OneFS,
+		Compare:        compares.out(s.Compare),
+		Update:         s.Update,
+		NoClobber:      s.NoClobber,
+		Force:          s.Force,
+		ChownUid:       s.ChownUID,
+		ChownGid:       s.ChownGID,
+		Chmod:          s.Chmod,
+		DryRun:         s.DryRun,
+		Delete:         s.Delete,
+		MaxDelete:      s.MaxDelete,
+		Verify:         verifies.out(s.Verify),
+		Durability:     durabilities.out(s.Durability),
+		Transport:      policies.out(s.Policy),
+		Encryption:     encryptions.out(s.Encrypt),
+		Streams:        new(int32(s.Streams)),
+		ChunkSize:      new(s.ChunkSize),
+		Priority:       priorities.out(s.Priority),
+		Deadline:       timeOut(s.Deadline),
+		Labels:         s.Labels,
+	}
+	if s.MaxRate > 0 {
+		m.MaxBytesPerSecond = new(s.MaxRate)
+	}
+	sources := s.Sources
+	if !full {
+		sources = sources[:min(len(sources), basicSources)]
+	}
+	for _, src := range sources {
+		m.Sources = append(m.Sources, &xferv1.Source{Source: &xferv1.Source_Path{
+			Path: &xferv1.PathSource{Path: []byte(src.Path), Contents: src.Contents},
+		}})
+	}
+	if full {
+		m.Pieces = piecesOut(s.Pieces)
+		for _, f := range s.Filters {
+			m.Filters = append(m.Filters, &xferv1.FilterRule{Include: f.Include, Pattern: []byte(f.Pattern)})
+		}
+		for _, f := range s.FilesFrom {
+			m.FilesFrom = append(m.FilesFrom, []byte(f))
+		}
+	}
+	return m
+}
+
+func piecesOut(pieces []transfer.Piece) *xferv1.Pieces {
+	if len(pieces) == 0 {
+		return nil
+	}
+	m := &xferv1.Pieces{}
+	index := map[string]uint32{}
+	for _, p := range pieces {
+		i, ok := index[p.Path]
+		if !ok {
+			i = uint32(len(m.Paths))
+			index[p.Path] = i
+			m.Paths = append(m.Paths, []byte(p.Path))
+		}
+		m.PathIndex = append(m.PathIndex, i)
+		m.Offset = append(m.Offset, p.Offset)
+		m.Length = append(m.Length, p.Length)
+		m.DestOffset = append(m.DestOffset, p.DestOffset)
+	}
+	return m
+}
+
+func countersOut(c *transfer.Counters) *xferv1.Counters {
+	return &xferv1.Counters{
+		EntriesFound: c.EntriesFound, TotalKnown: c.ScanDone,
+		FilesTotal: c.FilesTotal, BytesTotal: c.BytesTotal,
+		FilesCopied: c.FilesCopied, FilesSame: c.FilesSame, FilesSkipped: c.FilesSkipped, FilesFailed: c.FilesFailed,
+		DirsMade: c.DirsMade, LinksMade: c.LinksMade, SpecialsSkipped: c.SpecialSkipped,
+		EntriesFailed: c.EntriesFailed, EntriesLost: c.EntriesLost, Deleted: c.Deleted,
+		BytesDone: c.BytesDone, BytesMoved: c.BytesMoved,
+		Mismatches: c.Mismatches, Restarts: c.Restarts, Attempts: c.Attempts,
+	}
+}
+
+func dataPathOut(p *transfer.Path) *xferv1.DataPath {
+	if p.Transport == "" {
+		return nil
+	}
+	m := &xferv1.DataPath{
+		Transport: p.Transport, Reason: string(p.Reason), Verify: p.Verify, Bottleneck: p.Bottleneck,
+		Source: statsOut(&p.Source), Target: statsOut(&p.Target),
+	}
+	for _, f := range p.Fallbacks {
+		m.Fallbacks = append(m.Fallbacks, &xferv1.Fallback{
+			Time: timeOut(f.Time), From: f.From, To: f.To, Reason: string(f.Reason), Detail: text(f.Detail),
+		})
+	}
+	return m
+}
+
+func statsOut(s *transport.Stats) *xferv1.DataStats {
+	return &xferv1.DataStats{
+		Streams: int32(s.Streams), Chunks: s.Chunks, Bytes: s.Bytes,
+		SendfileBytes: s.SendfileBytes, KernelBytes: s.KernelBytes, ClonedBytes: s.ClonedBytes, CopiedBytes: s.CopiedBytes,
+		Mismatches: s.Mismatches,
+		ReadTime:   durationpb.New(s.ReadTime), HashTime: durationpb.New(s.HashTime),
+		WireTime: durationpb.New(s.WireTime), PlaceTime: durationpb.New(s.PlaceTime),
+	}
+}
+
+func resultOut(r *transfer.Result) *xferv1.EntryResult {
+	return &xferv1.EntryResult{
+		Entry: r.Entry, Path: bytesOut(r.Path), Kind: kinds.out(r.Kind), Outcome: outcomes.out(r.Outcome),
+		Changes: changesOut(r.Change), Bytes: r.Bytes, Digest: digestOut(r.Digest), Lost: propertiesOut(r.Lost),
+		Error: errorOut(r.Err),
+	}
+}
+
+func errorOut(e *transfer.Error) *xferv1.Error {
+	if e == nil {
+		return nil
+	}
+	m := &xferv1.Error{
+		Reason: string(e.Reason), Side: string(e.Side), Phase: string(e.Phase), Node: string(e.Node),
+		Path: bytesOut(e.Path), Hint: text(e.Hint),
+	}
+	if e.Err != nil {
+		m.Message = text(e.Err.Error())
+	}
+	return m
+}
+
+func planOut(p *transfer.Plan) *xferv1.Plan {
+	return &xferv1.Plan{
+		Transport: p.Transport, Reason: p.Reason, ResolvedDestination: bytesOut(p.Resolved),
+		FreeBytes: p.FreeBytes, Streams: int32(p.Streams), Verify: p.Verify,
+	}
+}
+
+func nodeOut(n *Node) *xferv1.Node {
+	m := &xferv1.Node{
+		Name: "nodes/" + string(n.ID), State: nodeStates.out(n.State),
+		Draining: n.Draining, Insecure: n.Insecure, Duplicate: n.Duplicate,
+		Version: text(n.Version), ControlAddress: text(n.ControlAddr), DataAddress: text(n.DataAddr),
+		ChangeTime: timeOut(n.Since), StartTime: timeOut(n.Started), LastSeenTime: timeOut(n.LastSeen),
+	}
+	for k, v := range n.Labels {
+		if m.Labels == nil {
+			m.Labels = map[string]string{}
+		}
+		m.Labels[text(k)] = text(v)
+	}
+	for _, t := range n.Transports {
+		m.Transports = append(m.Transports, &xferv1.NodeTransport{Name: t.Name, Usable: t.Usable, Reason: t.Reason, Detail: text(t.Detail)})
+	}
+	return m
+}
+
+// text makes a string fit into a message: a string that is not UTF-8 would fail
+// the whole answer.
+func text(s string) string { return transfer.EscapePath(s) }
+
+func bytesOut(s string) []byte {
+	if s == "" {
+		return nil
+	}
+	return []byte(s)
+}
+
+func digestOut(d transport.Digest) []byte {
+	if d.IsZero() {
+		return nil
+	}
+	return d[:]
+}
+
+func timeOut(t time.Time) *timestamppb.Timestamp {
+	if t.IsZero() {
+		return nil
+	}
+	return timestamppb.New(t)
+}
