@@ -67,7 +67,8 @@ func (s *Store) LogDir(role Role, uid string) (string, error) {
 }
 
 // RemoveLogs removes all logs of one role of a transfer. Those that are open
-// stay usable, and are lost. It is no error when there are none.
+// can still be read and appended to; a Sync of them may fail with an error that
+// is fs.ErrNotExist. It is no error when there are none.
 func (s *Store) RemoveLogs(role Role, uid string) error {
 	if err := s.usable(); err != nil {
 		return err

@@ -8,7 +8,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const scanBuffer = 256 << 10
+// A walk reads little at first, since it may end soon, and then more at a time.
+const (
+	firstScan = 8 << 10
+	maxScan   = 256 << 10
+)
 
 // pread reads all of b at off.
 func (l *Log) pread(b []byte, off int64) error {
@@ -34,10 +38,11 @@ type scanner struct {
 	limit int64
 	buf   []byte
 	start int64 // offset of buf[0]
+	step  int   // size of the next read
 }
 
 func newScanner(l *Log, from, limit int64) *scanner {
-	return &scanner{l: l, off: from, limit: limit, start: from}
+	return &scanner{l: l, off: from, limit: limit, start: from, step: firstScan}
 }
 
 // fill returns n bytes at off, out of the buffer or a read of at least n.
@@ -45,7 +50,8 @@ func (sc *scanner) fill(off int64, n int) ([]byte, error) {
 	if at := off - sc.start; at >= 0 && at+int64(n) <= int64(len(sc.buf)) {
 		return sc.buf[at : at+int64(n)], nil
 	}
-	want := int(min(max(int64(n), scanBuffer), sc.limit-off))
+	want := int(min(int64(max(n, sc.step)), sc.limit-off))
+	sc.step = min(2*sc.step, maxScan)
 	if cap(sc.buf) < want {
 		sc.buf = make([]byte, want)
 	}
