@@ -3,7 +3,6 @@ package store
 import (
 	"bytes"
 	"encoding/binary"
-	"encoding/json"
 	"fmt"
 	"regexp"
 
@@ -67,7 +66,7 @@ func (t *Table[T]) GetTx(tx *Tx, key string) (v T, ok bool, err error) {
 
 // Put sets the value of a key.
 func (t *Table[T]) Put(tx *Tx, key string, v T) error {
-	raw, err := json.Marshal(v)
+	raw, err := marshal(v)
 	if err != nil {
 		return fmt.Errorf("table %s, key %q: %w", t.name, key, err)
 	}
@@ -134,7 +133,7 @@ func (t *Table[T]) RangeTx(tx *Tx, prefix, after string, yield func(key string, 
 }
 
 func (t *Table[T]) decode(key string, raw []byte, v *T) error {
-	if err := json.Unmarshal(raw, v); err != nil {
+	if err := unmarshal(raw, v); err != nil {
 		return fmt.Errorf("table %s, key %q: %w", t.name, key, err)
 	}
 	return nil
