@@ -20,6 +20,7 @@ type Network struct {
 	mu      sync.Mutex
 	rng     *rand.Rand
 	hosts   map[netip.AddrPort]*Transport
+	aliases map[netip.AddrPort]netip.AddrPort
 	blocked map[pair]struct{}
 	loss    float64
 	latency time.Duration
@@ -33,6 +34,7 @@ func New(seed uint64) *Network {
 	return &Network{
 		rng:     rand.New(rand.NewPCG(seed, 1)),
 		hosts:   map[netip.AddrPort]*Transport{},
+		aliases: map[netip.AddrPort]netip.AddrPort{},
 		blocked: map[pair]struct{}{},
 	}
 }
@@ -103,6 +105,22 @@ func (n *Network) Heal() {
 	clear(n.blocked)
 }
 
+// Alias makes what is sent to the address from arrive at to, as a load balancer
+// does.
+func (n *Network) Alias(from, to netip.AddrPort) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.aliases[from] = to
+}
+
+// host returns who listens at an address. The caller holds the lock.
+func (n *Network) host(at netip.AddrPort) *Transport {
+	if to, ok := n.aliases[at]; ok {
+		at = to
+	}
+	return n.hosts[at]
+}
+
 // Kill makes the host at addr vanish without a word, as a power cut does.
 func (n *Network) Kill(addr netip.AddrPort) {
 	n.mu.Lock()
@@ -136,7 +154,7 @@ func (n *Network) send(from *Transport, b []byte, to netip.AddrPort) {
 
 func (n *Network) deliver(p *memberlist.Packet, to netip.AddrPort) {
 	n.mu.Lock()
-	t := n.hosts[to]
+	t := n.host(to)
 	n.mu.Unlock()
 	if t == nil {
 		return
@@ -159,5 +177,5 @@ func (n *Network) reach(from *Transport, to netip.AddrPort) (t *Transport, block
 	defer n.mu.Unlock()
 	_, there := n.blocked[pair{from.addr.Addr(), to.Addr()}]
 	_, back := n.blocked[pair{to.Addr(), from.addr.Addr()}]
-	return n.hosts[to], there || back || from.dead.Load(), 2 * n.latency
+	return n.host(to), there || back || from.dead.Load(), 2 * n.latency
 }
