@@ -1,0 +1,204 @@
+package receiver
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"time"
+
+	"github.com/xferd/xferd/internal/store"
+	"github.com/xferd/xferd/transfer"
+)
+
+// madeDirs calls yield for the directories that a journal says its transfer
+// made, the last one first. It keeps 8 bytes for each.
+func (j *journal) madeDirs(yield func(path string) error) error {
+	var offs []int64
+	not := map[string]int{}
+	err := j.log.Read(0, func(off int64, typ uint8, payload []byte) error {
+		switch typ {
+		case frameDir:
+			offs = append(offs, off)
+		case frameDirNot:
+			r := frameReader{b: payload}
+			not[r.string()]++
+			return r.end()
+		case frameDirsOver:
+			offs = offs[:0]
+			clear(not)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for i := len(offs) - 1; i >= 0; i-- {
+		_, payload, err := j.log.ReadAt(offs[i], nil)
+		if err != nil {
+			return err
+		}
+		r := frameReader{b: payload}
+		path := r.string()
+		if err := r.end(); err != nil {
+			return err
+		}
+		if not[path] > 0 {
+			not[path]--
+			continue
+		}
+		if err := yield(path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// removeMadeDirs removes the directories that a transfer made and that are
+// empty (P6). Afterwards none of them is its own any more.
+func (r *Receiver) removeMadeDirs(uid transfer.UID) error {
+	j, err := r.journals.get(uid, false)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return err
+	}
+	defer j.Close()
+	err = j.madeDirs(func(path string) error {
+		_ = r.removeDir(path) // one that is not empty, or gone, stays as it is
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	_, err = j.append(frameDirsOver, nil)
+	return err
+}
+
+// findMadeDirs notes in each partial which directories above it were made by
+// this transfer: they go with the partial, if they are empty then.
+func (e *edge) findMadeDirs(recs map[string]partialRecord) error {
+	made := map[string]bool{} // that a partial lies in
+	for _, rec := range recs {
+		for p := string(rec.Dir); p != "" && p != "/"; p = parentOf(p) {
+			made[p] = false
+		}
+	}
+	err := e.journal.madeDirs(func(path string) error {
+		if _, ok := made[path]; ok {
+			made[path] = true
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for key, rec := range recs {
+		for p := string(rec.Dir); made[p]; p = parentOf(p) {
+			rec.MadeDirs = append(rec.MadeDirs, []byte(p))
+		}
+		recs[key] = rec
+	}
+	return nil
+}
+
+// dropTransfer forgets a transfer that has no edge: its lock, its empty
+// directories and, with purge, its partials.
+func (r *Receiver) dropTransfer(ctx context.Context, uid transfer.UID, purge bool) error {
+	ctx = context.WithoutCancel(ctx)
+	if purge {
+		if err := r.purge(ctx, uid); err != nil {
+			return err
+		}
+	}
+	if err := r.removeMadeDirs(uid); err != nil {
+		r.log.Warn("remove empty directories", "uid", uid, "error", err)
+	}
+	if err := r.unlock(ctx, uid); err != nil {
+		return err
+	}
+	r.dropJournal(uid, nil)
+	return nil
+}
+
+// purge removes the partials of a transfer.
+func (r *Receiver) purge(ctx context.Context, uid transfer.UID) error {
+	return r.dropPartials(ctx, func(rec *partialRecord) bool { return rec.UID == uid })
+}
+
+func (r *Receiver) dropPartials(ctx context.Context, which func(*partialRecord) bool) error {
+	return r.t.partials.All(func(key string, rec partialRecord) error {
+		if !which(&rec) || !r.claim(key) {
+			return nil
+		}
+		defer r.unclaim(key)
+		return r.dropPartial(ctx, key, &rec)
+	})
+}
+
+// sweeper lets orphaned locks lapse and old partials and epochs go.
+func (r *Receiver) sweeper() {
+	every := max(min(r.cfg.OrphanTTL, r.cfg.PartialTTL, time.Hour)/4, 10*time.Millisecond)
+	t := time.NewTicker(every)
+	defer t.Stop()
+	for {
+		select {
+		case <-r.ctx.Done():
+			return
+		case <-t.C:
+		}
+		if err := r.sweep(time.Now()); err != nil && r.ctx.Err() == nil {
+			r.log.Warn("sweep", "error", err)
+		}
+	}
+}
+
+func (r *Receiver) sweep(now time.Time) error {
+	r.openMu.Lock()
+	defer r.openMu.Unlock()
+	var lapsed []lockRecord
+	r.mu.Lock()
+	for _, l := range r.locks {
+		ttl := r.cfg.OrphanTTL
+		if l.rec.Paused {
+			ttl = max(ttl, r.cfg.PartialTTL)
+		}
+		if l.edge == nil && now.Sub(l.lost) >= ttl {
+			lapsed = append(lapsed, l.rec)
+		}
+	}
+	r.mu.Unlock()
+	var errs []error
+	for i := range lapsed {
+		r.log.Warn("the owner did not come back: its destination is free again", "transfer", lapsed[i].name(), "dest", string(lapsed[i].Dest))
+		errs = append(errs, r.dropTransfer(r.ctx, lapsed[i].UID, false))
+	}
+	errs = append(errs, r.dropPartials(r.ctx, func(rec *partialRecord) bool { return now.Sub(rec.Kept) >= r.cfg.PartialTTL }))
+	if now.Sub(r.swept) >= time.Hour {
+		r.swept = now
+		errs = append(errs, r.forgetEpochs(now))
+	}
+	return errors.Join(errs...)
+}
+
+// forgetEpochs removes the epochs of transfers that ended long ago.
+func (r *Receiver) forgetEpochs(now time.Time) error {
+	var old []string
+	err := r.t.epochs.All(func(key string, rec epochRecord) error {
+		if now.Sub(rec.Seen) >= epochMemory {
+			old = append(old, key)
+		}
+		return nil
+	})
+	if err != nil || len(old) == 0 {
+		return err
+	}
+	return r.store.UpdateReserved(r.ctx, func(tx *store.Tx) error {
+		for _, key := range old {
+			if err := r.t.epochs.Delete(tx, key); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

@@ -1,0 +1,116 @@
+package receiver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/zeebo/xxh3"
+
+	"github.com/xferd/xferd/internal/fsroot"
+	"github.com/xferd/xferd/transfer"
+	"github.com/xferd/xferd/transport"
+)
+
+// entryDigests compares a file that is here with the digests that were asked for.
+func (e *edge) entryDigests(m *transfer.EntryDigests) {
+	e.mu.Lock()
+	f := e.files[m.Entry]
+	if f == nil || f.phase != phaseDigests {
+		e.mu.Unlock()
+		return
+	}
+	f.phase = phaseWork
+	e.mu.Unlock()
+	if want := transfer.Extents(f.e.Size, e.opt.ChunkSize); int64(len(m.Digests)) != want {
+		e.fail(f, &transfer.Error{Reason: transfer.ProtocolError, Side: transfer.SideTarget, Phase: transfer.PhaseCompare, Node: e.r.cfg.Node, Path: f.name,
+			Err: fmt.Errorf("%d digests for %d extents", len(m.Digests), want)})
+		return
+	}
+	e.work.add(func() { e.compare(f, m.Digests) })
+}
+
+func (e *edge) compare(f *file, theirs []transport.Digest) {
+	same, err := e.sameDigests(f, theirs)
+	if e.busy.Err() != nil {
+		return // the edge is ending: the entry stays without a result
+	}
+	e.mu.Lock()
+	if f.giveUp != nil || f.restart != nil {
+		f.phase = phaseWanted
+		next := e.settle(f)
+		e.mu.Unlock()
+		next()
+		return
+	}
+	e.mu.Unlock()
+	var res transfer.Result
+	var done bool
+	switch {
+	case err != nil:
+	case same:
+		res, done, err = e.keepContent(f)
+	default:
+		f.change |= transfer.ChangeContent
+		res, done, err = e.need(f)
+	}
+	switch {
+	case err != nil:
+		e.fail(f, e.entryFailure(err, transfer.PhaseCompare, &f.e))
+	case done:
+		e.report(res)
+	}
+}
+
+// sameDigests hashes the file that is here, extent by extent, up to the first
+// difference.
+func (e *edge) sameDigests(f *file, theirs []transport.Digest) (bool, error) {
+	d, err := e.dirs.get(f.dir)
+	if err != nil {
+		return false, err
+	}
+	defer d.Close()
+	h, err := d.Open(f.name)
+	switch {
+	case errors.Is(err, fsroot.ErrNotRegular), fsMissing(err):
+		return false, nil // it was replaced since: have it again
+	case err != nil:
+		return false, err
+	}
+	defer h.Close()
+	same := true
+	err = e.hashExtents(e.busy, h, f.e.Size, func(i int64) bool { return same }, func(i int64, own transport.Digest) {
+		same = same && own == theirs[i]
+	})
+	return same, err
+}
+
+// hashExtents reads a file on the grid and calls got with the digest of each
+// extent that want names. A file that is too short yields zero digests.
+func (e *edge) hashExtents(ctx context.Context, h *fsroot.File, size int64, want func(i int64) bool, got func(i int64, d transport.Digest)) error {
+	buf, err := e.r.cfg.Pool.Get(ctx, int(min(size, e.opt.ChunkSize)))
+	if err != nil {
+		return err
+	}
+	defer buf.Release()
+	for i := range transfer.Extents(size, e.opt.ChunkSize) {
+		if !want(i) {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		x := transfer.ExtentRange(i, size, e.opt.ChunkSize)
+		b := buf.Bytes()[:x.Length]
+		n, err := h.Pread(b, x.Offset)
+		if err != nil {
+			return err
+		}
+		var d transport.Digest
+		if n == len(b) {
+			d = xxh3.Hash128(b).Bytes()
+		}
+		got(i, d)
+	}
+	return nil
+}

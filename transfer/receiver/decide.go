@@ -1,0 +1,375 @@
+package receiver
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/xferd/xferd/internal/fsroot"
+	"github.com/xferd/xferd/transfer"
+	"github.com/xferd/xferd/transfer/manifest"
+)
+
+// decide finds out what an entry that is neither a directory nor a hard link
+// needs: nothing, new metadata, or all of it.
+func (e *edge) decide(f *file) (res transfer.Result, done bool, err error) {
+	ent := &f.e
+	if f.exists, err = e.lookup(f.dir, f.name, &f.have); err != nil {
+		return res, false, err
+	}
+	if !f.exists {
+		f.change = transfer.ChangeNew
+		return e.need(f)
+	}
+	if e.opt.NoClobber || e.opt.Update && f.have.Kind == kindHere(ent.Kind) && f.have.Mtime > ent.Meta.Mtime {
+		return e.result(f, transfer.OutcomeSkipped), true, nil
+	}
+	if f.have.Kind == fsroot.Directory && !e.opt.Force {
+		return res, false, e.conflictError(f.name, f.have.Kind, kindHere(ent.Kind).String())
+	}
+	if f.have.Kind != kindHere(ent.Kind) {
+		f.change = transfer.ChangeType
+		return e.need(f)
+	}
+	same, digests, err := e.same(f)
+	switch {
+	case err != nil:
+		return res, false, err
+	case digests:
+		e.keep(f, phaseDigests)
+		e.out.answer(transfer.Answer{Entry: ent.Number, Want: transfer.WantDigests})
+		return res, false, nil
+	case same:
+		return e.keepContent(f)
+	}
+	return e.need(f)
+}
+
+// kindHere is the kind of file that an entry becomes.
+func kindHere(k transfer.Kind) fsroot.Kind {
+	switch k {
+	case transfer.KindFile, transfer.KindHardlink:
+		return fsroot.Regular
+	case transfer.KindDir:
+		return fsroot.Directory
+	case transfer.KindSymlink:
+		return fsroot.Symlink
+	case transfer.KindFIFO:
+		return fsroot.FIFO
+	case transfer.KindSocket:
+		return fsroot.Socket
+	case transfer.KindCharDevice:
+		return fsroot.CharDev
+	case transfer.KindBlockDevice:
+		return fsroot.BlockDev
+	}
+	return 0
+}
+
+// same compares content with what is there, of the same kind. digests says that
+// only the owner's digests can tell.
+func (e *edge) same(f *file) (same, digests bool, err error) {
+	ent := &f.e
+	switch ent.Kind {
+	case transfer.KindSymlink:
+		d, err := e.dirs.get(f.dir)
+		if err != nil {
+			return false, false, err
+		}
+		defer d.Close()
+		link, err := d.Readlink(f.name)
+		if err != nil {
+			return false, false, err
+		}
+		if link != ent.Link {
+			f.change = transfer.ChangeTarget
+		}
+		return link == ent.Link, false, nil
+	case transfer.KindCharDevice, transfer.KindBlockDevice:
+		if f.have.Rdev != ent.Meta.Rdev {
+			f.change = transfer.ChangeTarget
+		}
+		return f.have.Rdev == ent.Meta.Rdev, false, nil
+	case transfer.KindFile:
+	default:
+		return true, false, nil
+	}
+	if f.have.Size != ent.Size {
+		f.change = transfer.ChangeSize
+		if e.opt.Preserve.Has(transfer.PreserveTimes) && f.have.Mtime != ent.Meta.Mtime {
+			f.change |= transfer.ChangeMtime
+		}
+		return false, false, nil
+	}
+	switch e.opt.Compare {
+	case transfer.CompareSize:
+		return true, false, nil
+	case transfer.CompareChecksum:
+		return ent.Size == 0, ent.Size > 0, nil
+	}
+	if f.have.Mtime != ent.Meta.Mtime {
+		f.change = transfer.ChangeMtime
+		return false, false, nil
+	}
+	return true, false, nil
+}
+
+// keepContent ends an entry whose content is here, after its metadata is made
+// the same where it is not.
+func (e *edge) keepContent(f *file) (res transfer.Result, done bool, err error) {
+	f.attrs = e.opt.policy.want(&f.e, &f.have)
+	f.change = f.attrs.changed(&f.have)
+	if f.attrs.manage != nil {
+		c, err := e.compareXattrs(f)
+		if err != nil {
+			return res, false, err
+		}
+		f.change |= c
+	}
+	if f.change == 0 {
+		return e.result(f, transfer.OutcomeSame), true, nil
+	}
+	if e.opt.DryRun {
+		return e.result(f, transfer.OutcomePublished), true, nil
+	}
+	f.task = taskMeta
+	e.publish(f)
+	return res, false, nil
+}
+
+func (e *edge) compareXattrs(f *file) (transfer.Change, error) {
+	d, err := e.dirs.get(f.dir)
+	if err != nil {
+		return 0, err
+	}
+	defer d.Close()
+	h, err := d.Open(f.name)
+	if err != nil {
+		if notPermitted(err) {
+			return 0, nil // not ours to read; the mode may mend it
+		}
+		return 0, err
+	}
+	defer h.Close()
+	return f.attrs.xattrsChanged(h)
+}
+
+// need sets in motion what makes an entry that is not here, or not the same.
+func (e *edge) need(f *file) (res transfer.Result, done bool, err error) {
+	var have *fsroot.Info
+	if f.exists {
+		have = &f.have
+	}
+	f.attrs = e.opt.policy.want(&f.e, have)
+	if f.exists && f.have.Kind == kindHere(f.e.Kind) {
+		f.change |= f.attrs.changed(have)
+	}
+	if e.opt.DryRun {
+		res = e.result(f, transfer.OutcomePublished)
+		if f.e.Kind == transfer.KindFile {
+			res.Bytes = f.e.Size
+		}
+		return res, true, nil
+	}
+	switch f.e.Kind {
+	case transfer.KindFile:
+		return e.needBytes(f)
+	case transfer.KindSymlink:
+		f.task = taskSymlink
+	default:
+		f.task = taskSpecial
+	}
+	e.publish(f)
+	return res, false, nil
+}
+
+func (e *edge) needBytes(f *file) (res transfer.Result, done bool, err error) {
+	if f.e.Size == 0 {
+		f.task = taskEmpty
+		e.publish(f)
+		return res, false, nil
+	}
+	f.extents = transfer.Extents(f.e.Size, e.opt.ChunkSize)
+	if f.extents > maxExtents {
+		terr := e.entryError(transfer.Unsupported, f.name, fmt.Errorf("%d bytes are %d chunks of %d, at most %d are possible", f.e.Size, f.extents, e.opt.ChunkSize, maxExtents))
+		terr.Hint = "use a larger --chunk-size"
+		return res, false, terr
+	}
+	f.task = taskFile
+	if f.extents > 1 {
+		rec, key, ok, err := e.findPartial(f)
+		if err != nil {
+			return res, false, err
+		}
+		if ok {
+			e.keep(f, phaseWork)
+			e.work.add(func() { e.adopt(f, rec, key) })
+			return res, false, nil
+		}
+	}
+	e.ask(f)
+	return res, false, nil
+}
+
+// keep puts an entry among those that wait for something.
+func (e *edge) keep(f *file, p phase) {
+	e.mu.Lock()
+	f.phase = p
+	e.files[f.e.Number] = f
+	e.mu.Unlock()
+}
+
+// ask asks the owner for the bytes of a file that are not here, unless it was
+// given up or changed meanwhile.
+func (e *edge) ask(f *file) {
+	a := transfer.Answer{Entry: f.e.Number, Want: transfer.WantAll, Change: f.change}
+	e.mu.Lock()
+	f.phase = phaseWanted
+	e.files[f.e.Number] = f
+	if f.giveUp != nil || f.restart != nil {
+		next := e.settle(f)
+		e.mu.Unlock()
+		next()
+		return
+	}
+	if f.count > 0 {
+		a.Want, a.Ranges = transfer.WantRanges, f.missing(e.opt.ChunkSize)
+	}
+	e.mu.Unlock()
+	e.out.answer(a)
+}
+
+// publish hands an entry to the publisher.
+func (e *edge) publish(f *file) {
+	e.keep(f, phasePublish)
+	e.pub.add(f)
+}
+
+// result makes the result of an entry that did not fail.
+func (e *edge) result(f *file, o transfer.Outcome) transfer.Result {
+	res := transfer.Result{Entry: f.e.Number, Kind: f.e.Kind, Outcome: o}
+	if o == transfer.OutcomePublished {
+		res.Change = f.change
+	}
+	if o != transfer.OutcomeSkipped {
+		res.Lost = f.attrs.lost
+	}
+	return res
+}
+
+// entryDone notes that the source of an entry did not change while it was read.
+func (e *edge) entryDone(m *transfer.EntryDone) {
+	e.mu.Lock()
+	f := e.files[m.Entry]
+	if f == nil || f.phase != phaseWanted {
+		e.mu.Unlock()
+		return // it failed meanwhile
+	}
+	f.done, f.digest = true, m.Digest
+	next := e.settle(f)
+	e.mu.Unlock()
+	next()
+}
+
+// settle decides what happens to a file now that something about it changed; the
+// edge's mutex is held. What it returns is to be called without the mutex.
+func (e *edge) settle(f *file) (next func()) {
+	nothing := func() {}
+	if f.phase != phaseWanted || f.writers > 0 {
+		return nothing
+	}
+	switch {
+	case f.giveUp != nil:
+		f.phase = phasePublish // nobody else's any more
+		return func() { e.fail(f, f.giveUp) }
+	case f.restart != nil:
+		ent := f.restart
+		f.restart = nil
+		f.phase = phaseWork
+		return func() { e.again(f, ent) }
+	case f.done && f.whole():
+		f.phase = phasePublish
+		return func() { e.commit(f) }
+	}
+	return nothing
+}
+
+// commit checks the digest of a whole file and hands it to the publisher.
+func (e *edge) commit(f *file) {
+	if !f.digest.IsZero() {
+		own := transfer.FileDigest(e.opt.ChunkSize, f.e.Size, f.digests)
+		if !own.IsZero() && own != f.digest {
+			e.fail(f, &transfer.Error{Reason: transfer.ChecksumMismatch, Side: transfer.SideTarget, Phase: transfer.PhaseVerify, Node: e.r.cfg.Node, Path: f.name,
+				Err: errors.New("the file that arrived is not the one that the source read")})
+			return
+		}
+	}
+	e.pub.add(f)
+}
+
+// fail ends an entry and removes what was landed of it. Nobody else uses f.
+func (e *edge) fail(f *file, err *transfer.Error) {
+	e.dropTemp(f)
+	e.report(e.failure(f.e.Number, f.e.Kind, err))
+}
+
+// giveUp drops an entry whose source cannot be sent.
+func (e *edge) giveUp(n uint64, err *transfer.Error) {
+	if err == nil {
+		err = &transfer.Error{Reason: transfer.SourceIOError, Side: transfer.SideSource, Phase: transfer.PhaseRead, Err: errors.New("the owner gave it up")}
+	}
+	e.mu.Lock()
+	f := e.files[n]
+	if f == nil {
+		e.mu.Unlock()
+		return // it has its result
+	}
+	f.giveUp = err
+	if f.phase == phaseDigests {
+		f.phase = phaseWanted
+	}
+	next := e.settle(f)
+	e.mu.Unlock()
+	next()
+}
+
+// restart drops what landed of an entry whose source changed, and answers anew.
+// The owner sends it when no extent of the entry is on its way.
+func (e *edge) restart(ent *transfer.Entry) {
+	e.mu.Lock()
+	f := e.files[ent.Number]
+	if f == nil || f.e.Kind != transfer.KindFile || ent.Kind != transfer.KindFile {
+		e.mu.Unlock()
+		return
+	}
+	f.restart = ent
+	if f.phase == phaseDigests {
+		f.phase = phaseWanted
+	}
+	next := e.settle(f)
+	e.mu.Unlock()
+	next()
+}
+
+// again decides about a file anew, with the entry that its source has now.
+func (e *edge) again(f *file, ent *transfer.Entry) {
+	e.dropTemp(f)
+	e.mu.Lock()
+	f.reset()
+	// Number, parent and name are those of the manifest.
+	number, parent, name := f.e.Number, f.e.Parent, f.e.Name
+	f.e = *ent
+	f.e.Number, f.e.Parent, f.e.Name = number, parent, name
+	f.change, f.task = 0, taskFile
+	e.mu.Unlock()
+	if ent.Size < 0 || ent.Size > manifest.MaxSize {
+		e.fail(f, e.entryError(transfer.BadPath, name, fmt.Errorf("size %d", ent.Size)))
+		return
+	}
+	res, done, err := e.decide(f)
+	switch {
+	case err != nil:
+		e.fail(f, e.entryFailure(err, transfer.PhaseCompare, &f.e))
+	case done:
+		e.report(res)
+	}
+}

@@ -1,0 +1,326 @@
+package receiver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/zeebo/xxh3"
+	"golang.org/x/sys/unix"
+
+	"github.com/xferd/xferd/internal/fsroot"
+	"github.com/xferd/xferd/transfer"
+)
+
+const (
+	// minMaxDelete is the default limit of small destinations.
+	minMaxDelete = 100
+	// maxDeleteDepth bounds the open directories of a deletion.
+	maxDeleteDepth = 200
+	// maxDeleteNames is how many names of one directory are taken at a time.
+	maxDeleteNames = 4096
+)
+
+// deletion is what a sync removes at the destination.
+type deletion struct {
+	*edge
+	ctx   context.Context
+	limit int64
+	count int64
+	// act is false while the entries are only counted. In a dry run they are
+	// told, too.
+	act, show bool
+	errs      []error // of single names; they do not stop the rest
+}
+
+var errMore = errors.New("there are more names")
+
+// stopError carries an error that ends the deletion out of the reading of a
+// directory, apart from those of the reading.
+type stopError struct{ err error }
+
+func (e *stopError) Error() string { return e.err.Error() }
+
+func stopped(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &stopError{err}
+}
+
+var errTooMany = errors.New("more than max_delete")
+
+// deleteExtra removes what the source does not have. It counts first, and when
+// that is more than the limit nothing is removed at all.
+func (e *edge) deleteExtra(ctx context.Context) error {
+	// The loop does not touch these any more once a finish has begun.
+	if e.scanned.Failed > 0 || e.endsFailed > 0 {
+		return &transfer.Error{Reason: transfer.DeleteSuppressed, Side: transfer.SideTarget, Phase: transfer.PhaseDelete, Node: e.r.cfg.Node, Path: e.dest.path,
+			Err: fmt.Errorf("the scan of the source had %d errors, so nothing was deleted", max(e.scanned.Failed, e.endsFailed))}
+	}
+	d := deletion{edge: e, ctx: ctx, limit: 1<<63 - 1}
+	if err := d.walk(); err != nil {
+		return err
+	}
+	if len(d.errs) > 0 {
+		// What cannot be looked at cannot be counted.
+		return d.errs[0]
+	}
+	limit := max(minMaxDelete, (d.count+e.present())/10)
+	if e.opt.MaxDelete != nil {
+		limit = *e.opt.MaxDelete
+	}
+	if d.count > limit {
+		return &transfer.Error{Reason: transfer.MaxDelete, Side: transfer.SideTarget, Phase: transfer.PhaseDelete, Node: e.r.cfg.Node, Path: e.dest.path,
+			Err:  fmt.Errorf("%d entries would be deleted and at most %d may be, so nothing was", d.count, limit),
+			Hint: fmt.Sprintf("look with -n, and allow it with --max-delete=%d", d.count)}
+	}
+	if d.count == 0 {
+		return nil
+	}
+	second := deletion{edge: e, ctx: ctx, limit: limit, act: !e.opt.DryRun, show: true}
+	err := second.walk()
+	e.deleted = second.count
+	if err == nil && len(second.errs) > 0 {
+		err = second.errs[0]
+	}
+	return err
+}
+
+// present is how many entries of the manifest are at the destination now.
+func (e *edge) present() (n int64) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, s := range e.states {
+		switch s.outcome() {
+		case transfer.OutcomePublished, transfer.OutcomeSame, transfer.OutcomeSkipped:
+			n++
+		}
+	}
+	return n
+}
+
+// walk goes through the manifest and looks into each directory whose listing is
+// complete. Of the names of a listing it keeps 8 bytes each: two that collide
+// keep one name too many, never one too few.
+func (d *deletion) walk() error {
+	open := map[uint64][]uint64{}
+	return d.manifest.Range(0, d.manifest.Len(), func(ent *transfer.Entry) error {
+		if err := d.ctx.Err(); err != nil {
+			return err
+		}
+		if ent.Parent == transfer.NoParent {
+			return nil
+		}
+		if ent.Kind != transfer.KindEndDir {
+			open[ent.Parent] = append(open[ent.Parent], xxh3.HashString(ent.Name))
+			return nil
+		}
+		names := open[ent.Parent]
+		delete(open, ent.Parent)
+		slices.Sort(names)
+		return d.listing(ent.Parent, names)
+	})
+}
+
+// listing handles one directory of the manifest.
+func (d *deletion) listing(num uint64, names []uint64) error {
+	s := d.stateOf(num)
+	if s&stateDir == 0 || s&stateMade != 0 {
+		return nil // not here, or nothing was in it
+	}
+	rel, err := d.relPath(num)
+	if err != nil {
+		return err
+	}
+	dir, err := d.dirs.get(num)
+	if err != nil {
+		if fsMissing(err) {
+			return nil
+		}
+		return err
+	}
+	defer dir.Close()
+	_, err = d.clear(dir.Dir, rel, 0, func(name string) bool {
+		_, ok := slices.BinarySearch(names, xxh3.HashString(name))
+		return ok
+	})
+	return err
+}
+
+// relPath is the path of a directory of the manifest from the destination.
+func (d *deletion) relPath(num uint64) (string, error) {
+	var names []string
+	for num != transfer.NoParent {
+		ent, err := d.manifest.Entry(num)
+		if err != nil {
+			return "", err
+		}
+		if ent.Name != "" {
+			names = append(names, ent.Name)
+		}
+		num = ent.Parent
+	}
+	slices.Reverse(names)
+	return strings.Join(names, "/"), nil
+}
+
+type child struct {
+	name string
+	kind fsroot.Kind
+}
+
+// clear removes, or counts, what is in a directory and is not kept. left says
+// that something stays in it.
+func (d *deletion) clear(dir *fsroot.Dir, rel string, depth int, keep func(name string) bool) (left bool, err error) {
+	seen := map[string]bool{} // names that stay though they are not kept
+	for {
+		var batch []child
+		left = len(seen) > 0
+		err := dir.ReadDir(func(name string, k fsroot.Kind) error {
+			if seen[name] {
+				return nil
+			}
+			if keep(name) || strings.HasPrefix(name, tempPrefix) {
+				left = true
+				return nil
+			}
+			if !d.act { // nothing changes, so the reading may go on beside it
+				stays, err := d.remove(dir, child{name, k}, joinRel(rel, name), depth)
+				left = left || stays
+				return stopped(err)
+			}
+			if batch = append(batch, child{name, k}); len(batch) == maxDeleteNames {
+				return errMore
+			}
+			return nil
+		})
+		if stop, ok := errors.AsType[*stopError](err); ok {
+			return true, stop.err
+		}
+		more := errors.Is(err, errMore)
+		if err != nil && !more {
+			if fsMissing(err) {
+				return false, nil
+			}
+			d.errs = append(d.errs, err)
+			return true, nil
+		}
+		for _, c := range batch {
+			stays, err := d.remove(dir, c, joinRel(rel, c.name), depth)
+			if err != nil {
+				return true, err
+			}
+			if stays {
+				left, seen[c.name] = true, true
+			}
+		}
+		if !more {
+			return left, nil
+		}
+	}
+}
+
+// remove deals with one name that the source does not have. An error ends the
+// deletion.
+func (d *deletion) remove(dir *fsroot.Dir, c child, rel string, depth int) (stays bool, err error) {
+	if err := d.ctx.Err(); err != nil {
+		return true, err
+	}
+	if c.kind == 0 {
+		info, err := dir.Lstat(c.name)
+		if err != nil {
+			return d.note(err)
+		}
+		c.kind = info.Kind
+	}
+	isDir := c.kind == fsroot.Directory
+	if d.opt.filters.Excluded(rel, isDir) {
+		return true, nil
+	}
+	if isDir {
+		if stays, err := d.removeIn(dir, c.name, rel, depth+1); err != nil || stays {
+			return true, err
+		}
+	}
+	if d.count >= d.limit {
+		return true, fmt.Errorf("%w: the destination grew meanwhile", errTooMany)
+	}
+	if d.act {
+		err := unlinkOrRmdir(dir, c.name, isDir)
+		if isDir && (errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.EEXIST)) {
+			return true, nil // somebody put something in
+		}
+		if err != nil {
+			return d.note(err)
+		}
+	}
+	d.count++
+	if !d.show {
+		return false, nil
+	}
+	return false, d.tell(d.ctx, transfer.Result{
+		Entry: transfer.NoParent, Path: rel, Kind: entryKind(c.kind), Outcome: transfer.OutcomeDeleted, Change: transfer.ChangeDelete,
+	})
+}
+
+// note keeps the error of one name; the others are dealt with all the same.
+func (d *deletion) note(err error) (stays bool, _ error) {
+	if fsMissing(err) {
+		return false, nil
+	}
+	d.errs = append(d.errs, err)
+	return true, nil
+}
+
+func unlinkOrRmdir(dir *fsroot.Dir, name string, isDir bool) error {
+	if isDir {
+		return dir.Rmdir(name)
+	}
+	return dir.Unlink(name)
+}
+
+// removeIn empties a directory that the source does not have. What is mounted
+// there, or exported read-only, is left alone.
+func (d *deletion) removeIn(parent *fsroot.Dir, name, rel string, depth int) (stays bool, err error) {
+	if depth > maxDeleteDepth {
+		return d.note(fmt.Errorf("%s: deeper than %d directories", rel, maxDeleteDepth))
+	}
+	dir, err := parent.OpenDir(name)
+	if err != nil {
+		return d.note(err)
+	}
+	defer dir.Close()
+	if dir.ReadOnly() || isMount(dir) {
+		return true, nil
+	}
+	return d.clear(dir, rel, depth, func(string) bool { return false })
+}
+
+// isMount says whether another file system, or a bind mount, begins at a
+// directory. Where the kernel does not tell, it does not.
+func isMount(d *fsroot.Dir) bool {
+	var st unix.Statx_t
+	err := unix.Statx(d.Fd(), "", unix.AT_EMPTY_PATH, 0, &st)
+	return err == nil && st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0
+}
+
+func entryKind(k fsroot.Kind) transfer.Kind {
+	switch k {
+	case fsroot.Directory:
+		return transfer.KindDir
+	case fsroot.Symlink:
+		return transfer.KindSymlink
+	case fsroot.FIFO:
+		return transfer.KindFIFO
+	case fsroot.Socket:
+		return transfer.KindSocket
+	case fsroot.CharDev:
+		return transfer.KindCharDevice
+	case fsroot.BlockDev:
+		return transfer.KindBlockDevice
+	}
+	return transfer.KindFile
+}

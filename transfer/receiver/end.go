@@ -1,0 +1,92 @@
+package receiver
+
+import (
+	"context"
+	"errors"
+
+	"github.com/xferd/xferd/transfer"
+)
+
+// end brings the edge to rest and leaves the destination as the ending asks. It
+// returns the last message to the owner, nil where there is none to hear it.
+func (e *edge) end(end ending) *transfer.Finished {
+	ctx := context.WithoutCancel(e.ctx)
+	e.rest()
+	e.fence()
+	e.work.stop()
+	// What is complete is published when nobody said that it is not wanted, and
+	// there is time for it.
+	e.pub.stop(end.how == endCancelled || end.how == endPurged || errors.Is(end.err, errClosed))
+	final := end.finished
+	if final == nil && end.how != endLost {
+		final = &transfer.Finished{}
+	}
+	if final != nil {
+		final.Stats = e.stats
+	}
+	if e.opt.DryRun {
+		return final
+	}
+	if err := e.leaveBehind(ctx, end.how); err != nil {
+		e.log.Error("end of edge", "error", err)
+		if final != nil && final.Err == nil {
+			final.Err = e.r.destError(stateError(err), transfer.PhaseFinish, e.dest.path)
+		}
+	}
+	e.mu.Lock()
+	claims := e.claims
+	e.claims = nil
+	e.mu.Unlock()
+	e.r.unclaim(claims...)
+	return final
+}
+
+// leaveBehind keeps or removes temps, directories and the lock.
+func (e *edge) leaveBehind(ctx context.Context, how how) error {
+	uid := e.m.UID
+	if how == endFinished || how == endPurged {
+		e.dropTemps()
+	} else if err := e.keepPartials(ctx); err != nil {
+		return err
+	}
+	if _, err := e.journal.append(frameSettled, nil); err != nil {
+		return err
+	}
+	if how == endPurged {
+		if err := e.r.purge(ctx, uid); err != nil {
+			return err
+		}
+	}
+	switch how {
+	case endLost:
+		return nil
+	case endPaused:
+		return e.r.setPaused(ctx, uid)
+	}
+	e.mu.Lock()
+	nothing := e.failed > 0 && e.published == 0
+	e.mu.Unlock()
+	if how != endFinished || nothing {
+		if err := e.r.removeMadeDirs(uid); err != nil {
+			e.log.Warn("remove empty directories", "error", err)
+		}
+	}
+	if err := e.r.unlock(ctx, uid); err != nil {
+		return err
+	}
+	e.r.dropJournal(uid, e)
+	return nil
+}
+
+// dropTemps removes everything that was begun.
+func (e *edge) dropTemps() {
+	e.mu.Lock()
+	files := make([]*file, 0, len(e.files))
+	for _, f := range e.files {
+		files = append(files, f)
+	}
+	e.mu.Unlock()
+	for _, f := range files {
+		e.dropTemp(f)
+	}
+}

@@ -1,0 +1,283 @@
+package receiver
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+
+	"github.com/xferd/xferd/internal/fsroot"
+	"github.com/xferd/xferd/transfer"
+	"github.com/xferd/xferd/transfer/manifest"
+)
+
+// addEntries takes over the next part of the manifest and decides about each
+// entry. An error ends the edge.
+func (e *edge) addEntries(list []transfer.Entry) error {
+	next := e.manifest.Len()
+	rows := list
+	var bad map[uint64]error
+	for i := range list {
+		if list[i].Number != next+uint64(i) {
+			return &protocolError{fmt.Sprintf("entry %d where %d should be", list[i].Number, next+uint64(i))}
+		}
+		if err := manifest.CheckEntry(&list[i]); err != nil {
+			if bad == nil {
+				bad = map[uint64]error{}
+				rows = append([]transfer.Entry(nil), list...)
+			}
+			bad[list[i].Number] = err
+			// It fails alone. What stands for it in the manifest names nothing.
+			rows[i] = transfer.Entry{Number: list[i].Number, Parent: transfer.NoParent, Kind: transfer.KindFIFO, Name: "?"}
+		}
+	}
+	e.mu.Lock()
+	over := e.outstanding+uint64(len(list)) > e.r.cfg.Credits
+	e.mu.Unlock()
+	if over {
+		return &protocolError{"more entries than credits"}
+	}
+	if err := e.manifest.Append(rows); err != nil {
+		return stateError(err)
+	}
+	e.mu.Lock()
+	e.states = append(e.states, make([]state, len(list))...)
+	e.outstanding += uint64(len(list))
+	e.mu.Unlock()
+	results := make([]transfer.Result, 0, len(list))
+	for i := range list {
+		ent := &list[i]
+		if err := bad[ent.Number]; err != nil {
+			reason := transfer.BadPath
+			if errors.Is(err, manifest.ErrReserved) {
+				reason = transfer.ReservedName
+			}
+			results = append(results, e.failure(ent.Number, ent.Kind, e.entryError(reason, ent.Name, err)))
+			continue
+		}
+		res, done := e.add(ent)
+		if done {
+			results = append(results, res)
+		}
+		// A link or child later in the list may ask for this one's result.
+		if done && (ent.Kind == transfer.KindDir || ent.Kind == transfer.KindFile) {
+			e.report(results...)
+			results = results[:0]
+		}
+	}
+	e.report(results...)
+	return nil
+}
+
+// add decides about one entry. done says that res is its result.
+func (e *edge) add(ent *transfer.Entry) (res transfer.Result, done bool) {
+	fail := func(err *transfer.Error) (transfer.Result, bool) {
+		return e.failure(ent.Number, ent.Kind, err), true
+	}
+	if ent.Kind == transfer.KindEndDir {
+		if ent.Flags&transfer.EntryFailed != 0 {
+			e.mu.Lock()
+			e.endsFailed++
+			e.mu.Unlock()
+		}
+		return transfer.Result{Entry: ent.Number, Kind: ent.Kind, Outcome: transfer.OutcomeSame}, true
+	}
+	if err := e.checkParent(ent); err != nil {
+		return fail(err)
+	}
+	if ent.Kind == transfer.KindDir {
+		res, err := e.addDir(ent)
+		if err != nil {
+			return fail(e.entryFailure(err, transfer.PhaseWrite, ent))
+		}
+		return res, true
+	}
+	e.setState(ent.Number, stateLinkable)
+	f := &file{e: *ent, dir: ent.Parent, name: e.nameOf(ent)}
+	if ent.Kind == transfer.KindHardlink {
+		return e.addHardlink(f)
+	}
+	if !e.asked(ent.Kind) {
+		return transfer.Result{Entry: ent.Number, Kind: ent.Kind, Outcome: transfer.OutcomeSkipped}, true
+	}
+	res, done, err := e.decide(f)
+	if err != nil {
+		return fail(e.entryFailure(err, transfer.PhaseCompare, ent))
+	}
+	return res, done
+}
+
+// asked says whether entries of that kind are wanted at all.
+func (e *edge) asked(k transfer.Kind) bool {
+	switch k {
+	case transfer.KindSymlink:
+		return e.opt.Preserve.Has(transfer.PreserveSymlinks)
+	case transfer.KindFIFO, transfer.KindSocket:
+		return e.opt.Preserve.Has(transfer.PreserveSpecials)
+	case transfer.KindCharDevice, transfer.KindBlockDevice:
+		return e.opt.Preserve.Has(transfer.PreserveDevices)
+	}
+	return true
+}
+
+// checkParent: what an entry lies in must be a directory that this manifest
+// made or accepted, so that nothing is ever written through a link of a peer's
+// making.
+func (e *edge) checkParent(ent *transfer.Entry) *transfer.Error {
+	if ent.Parent == transfer.NoParent {
+		exact := e.dest.last != "" || e.m.DestMode == transfer.DestExact
+		switch {
+		case exact && ent.Name != "":
+			return e.entryError(transfer.BadPath, ent.Name, errors.New("an exact destination has no other names beside it"))
+		case ent.Name == "" && e.dest.last == "" && ent.Kind != transfer.KindDir:
+			return e.entryError(transfer.DestTypeConflict, "", errors.New("the destination is a directory and stays one"))
+		}
+		return nil
+	}
+	s := e.stateOf(ent.Parent)
+	switch {
+	case s&stateDir != 0:
+		return nil
+	case s.outcome() == transfer.OutcomeFailed:
+		return e.entryError(transfer.DestDirGone, ent.Name, errors.New("its directory could not be made"))
+	}
+	return e.entryError(transfer.PathEscapesRoot, ent.Name, errors.New("what it lies in is no directory of this transfer"))
+}
+
+func (e *edge) nameOf(ent *transfer.Entry) string {
+	if ent.Name == "" {
+		return e.dest.last
+	}
+	return ent.Name
+}
+
+func (e *edge) entryError(reason transfer.Reason, name string, err error) *transfer.Error {
+	return &transfer.Error{Reason: reason, Side: transfer.SideTarget, Phase: transfer.PhaseCompare, Node: e.r.cfg.Node, Path: name, Err: err}
+}
+
+// entryFailure gives an error its reason and the path that it is about.
+func (e *edge) entryFailure(err error, phase transfer.Phase, ent *transfer.Entry) *transfer.Error {
+	if p, ok := errors.AsType[*fsroot.PathError](err); ok {
+		return e.r.destError(err, phase, p.Path)
+	}
+	return e.r.destError(err, phase, ent.Name)
+}
+
+// lookup says what stands at a name; made directories have nothing in them.
+func (e *edge) lookup(dir uint64, name string, have *fsroot.Info) (exists bool, err error) {
+	if dir != transfer.NoParent && e.stateOf(dir)&stateMade != 0 {
+		return false, nil
+	}
+	d, err := e.dirs.get(dir)
+	if err != nil {
+		if e.opt.DryRun && errors.Is(err, errNoBase) {
+			return false, nil
+		}
+		return false, err
+	}
+	defer d.Close()
+	*have, err = d.Lstat(name)
+	if errors.Is(err, syscall.ENOENT) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// addDir accepts or makes a directory. Its metadata is set at the end, when
+// nothing in it changes any more.
+func (e *edge) addDir(ent *transfer.Entry) (res transfer.Result, err error) {
+	res = transfer.Result{Entry: ent.Number, Kind: ent.Kind, Outcome: transfer.OutcomePublished}
+	var have fsroot.Info
+	exists := true
+	self := ent.Parent == transfer.NoParent && ent.Name == "" && e.dest.last == ""
+	name := e.nameOf(ent)
+	switch {
+	case !self:
+		exists, err = e.lookup(ent.Parent, name, &have)
+	case e.dest.base != nil:
+		have, err = e.dest.base.Info()
+	default:
+		exists = false
+	}
+	if err != nil {
+		return res, err
+	}
+	if exists && have.Kind == fsroot.Symlink && ent.Parent == transfer.NoParent && ent.Name == "" {
+		// The destination itself was named by a person: a link to a directory
+		// inside the export stands for the directory.
+		if have, err = e.dest.base.FollowStat(name); err != nil {
+			return res, err
+		}
+	}
+	if exists && have.Kind == fsroot.Directory {
+		e.setState(ent.Number, stateDir)
+		a := e.opt.policy.want(ent, &have)
+		if res.Change = a.changed(&have); res.Change == 0 {
+			res.Outcome = transfer.OutcomeSame
+		}
+		return res, nil
+	}
+	res.Change = transfer.ChangeNew
+	if exists {
+		res.Change = transfer.ChangeType
+		if !e.opt.Force {
+			return res, e.conflictError(name, have.Kind, "directory")
+		}
+	}
+	if !e.opt.DryRun {
+		if err := e.makeDir(ent, name, exists); err != nil {
+			if errors.Is(err, syscall.EEXIST) && !exists {
+				return e.addDirBeside(ent, name)
+			}
+			return res, err
+		}
+	}
+	e.setState(ent.Number, stateDir|stateMade)
+	return res, nil
+}
+
+// makeDir makes a directory, after it is in the journal that it is ours.
+func (e *edge) makeDir(ent *transfer.Entry, name string, replace bool) error {
+	d, err := e.dirs.get(ent.Parent)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if replace {
+		if err := d.Unlink(name); err != nil {
+			return err
+		}
+	}
+	path := appendString(nil, joinPath(d.Path(), name))
+	if _, err := e.journal.append(frameDir, path); err != nil {
+		return err
+	}
+	if err = d.Mkdir(name, 0o700); err != nil {
+		_, _ = e.journal.append(frameDirNot, path)
+	}
+	return err
+}
+
+// addDirBeside accepts what appeared at a name just before we made it: another
+// entry of the same name as this file system sees names, or somebody else's.
+func (e *edge) addDirBeside(ent *transfer.Entry, name string) (res transfer.Result, err error) {
+	d, err := e.dirs.get(ent.Parent)
+	if err != nil {
+		return res, err
+	}
+	defer d.Close()
+	have, err := d.Lstat(name)
+	if err != nil {
+		return res, err
+	}
+	if have.Kind != fsroot.Directory {
+		return res, e.conflictError(name, have.Kind, "directory")
+	}
+	e.setState(ent.Number, stateDir)
+	return transfer.Result{Entry: ent.Number, Kind: ent.Kind, Outcome: transfer.OutcomePublished, Change: transfer.ChangeMtime}, nil
+}
+
+func (e *edge) conflictError(name string, have fsroot.Kind, want string) *transfer.Error {
+	terr := e.entryError(transfer.DestTypeConflict, name, fmt.Errorf("a %s is in the way of a %s", have, want))
+	terr.Hint = "remove what is in the way, or allow it with --force"
+	return terr
+}

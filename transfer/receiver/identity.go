@@ -1,0 +1,126 @@
+package receiver
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+
+	"github.com/xferd/xferd/internal/fsroot"
+)
+
+// identity is a destination root as the file system knows it: the deepest
+// directory that exists, and the names below it that do not.
+type identity struct {
+	Dev, Ino uint64
+	Rest     []byte // names joined by slashes
+	// Real is the path without symbolic links, to see whether one root lies in
+	// another. It is empty where /proc is not there.
+	Real []byte
+}
+
+// same says whether both are one place.
+func (a *identity) same(b *identity) bool {
+	return a.Dev == b.Dev && a.Ino == b.Ino && string(a.Rest) == string(b.Rest)
+}
+
+// nested says whether one place lies in the other.
+func (a *identity) nested(b *identity) bool {
+	if a.Dev == b.Dev && a.Ino == b.Ino {
+		return within(string(a.Rest), string(b.Rest)) || within(string(b.Rest), string(a.Rest))
+	}
+	if len(a.Real) == 0 || len(b.Real) == 0 {
+		return false
+	}
+	return within(string(a.Real), string(b.Real)) || within(string(b.Real), string(a.Real))
+}
+
+// within says whether path is dir or below it, by whole components.
+func within(dir, path string) bool {
+	rest, ok := strings.CutPrefix(path, dir)
+	return ok && (dir == "" || dir == "/" || rest == "" || rest[0] == '/')
+}
+
+// identify resolves rel as far as it exists. A symbolic link to a directory
+// counts as the directory, anything else at the end as a name.
+func identify(root *fsroot.Root, rel string) (identity, error) {
+	have := rel
+	for {
+		d, err := root.OpenDir(have)
+		if err != nil {
+			// At the end of the path a file, and a link that leads nowhere useful,
+			// are names that may be replaced.
+			missing := errors.Is(err, syscall.ENOENT) ||
+				have == rel && (errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ELOOP) || errors.Is(err, fsroot.ErrEscapes))
+			if !missing || have == "" {
+				return identity{}, err
+			}
+			have = parentOf(have)
+			continue
+		}
+		defer d.Close()
+		info, err := d.Info()
+		if err != nil {
+			return identity{}, err
+		}
+		id := identity{Dev: info.Dev, Ino: info.Ino, Rest: []byte(strings.TrimPrefix(rel[len(have):], "/"))}
+		if real := realPath(d); real != "" {
+			id.Real = []byte(joinPath(real, string(id.Rest)))
+		}
+		return id, nil
+	}
+}
+
+// realPath asks the kernel for the path of an open directory. Nothing is opened
+// by it: it is compared only.
+func realPath(d *fsroot.Dir) string {
+	p, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", d.Fd()))
+	if err != nil || !strings.HasPrefix(p, "/") {
+		return ""
+	}
+	return p
+}
+
+// missing returns the paths below have up to rel that do not exist yet,
+// outermost first.
+func (a *identity) missing(rel string) []string {
+	var list []string
+	names := string(a.Rest)
+	if names == "" {
+		return nil
+	}
+	have := strings.TrimSuffix(strings.TrimSuffix(rel, names), "/")
+	for name := range strings.SplitSeq(names, "/") {
+		have = joinRel(have, name)
+		list = append(list, have)
+	}
+	return list
+}
+
+func parentOf(rel string) string {
+	if i := strings.LastIndexByte(rel, '/'); i >= 0 {
+		return rel[:i]
+	}
+	return ""
+}
+
+func baseOf(rel string) string { return rel[strings.LastIndexByte(rel, '/')+1:] }
+
+func joinRel(dir, name string) string {
+	switch {
+	case dir == "":
+		return name
+	case name == "":
+		return dir
+	}
+	return dir + "/" + name
+}
+
+// joinPath is joinRel for an absolute directory, which may be "/".
+func joinPath(dir, name string) string {
+	if name == "" {
+		return dir
+	}
+	return strings.TrimSuffix(dir, "/") + "/" + name
+}

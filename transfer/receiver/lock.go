@@ -1,0 +1,129 @@
+package receiver
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/xferd/xferd/internal/store"
+	"github.com/xferd/xferd/transfer"
+)
+
+// lock is a destination lock in memory, beside its record.
+type lock struct {
+	rec  lockRecord
+	edge *edge     // the running one, or nil
+	lost time.Time // since when there is none; monotonic
+}
+
+// takeLock stores the lock and the epoch of an edge in one transaction, or says
+// who is in the way. r.openMu is held: nobody else opens meanwhile.
+func (r *Receiver) takeLock(ctx context.Context, m *transfer.Open, id identity) *transfer.Error {
+	if terr := r.conflict(m, &id); terr != nil {
+		return terr
+	}
+	rec := lockRecord{
+		Owner: m.Owner, ID: m.ID, UID: m.UID, StateUUID: m.StateUUID, Epoch: m.Epoch, Principal: m.Principal,
+		Dest: []byte(m.Dest), DestMode: m.DestMode, Root: id, Deletes: m.Options.Delete, Since: time.Now(),
+	}
+	r.mu.Lock()
+	if old := r.locks[m.UID]; old != nil {
+		rec.Since = old.rec.Since
+	}
+	r.mu.Unlock()
+	err := r.store.Update(ctx, func(tx *store.Tx) error {
+		if err := r.t.locks.Put(tx, m.UID.String(), rec); err != nil {
+			return err
+		}
+		return r.t.epochs.Put(tx, epochKey(m.StateUUID, m.UID), epochRecord{Epoch: m.Epoch, Seen: time.Now()})
+	})
+	if err != nil {
+		return r.storeRefusal(err)
+	}
+	r.journals.mu.Lock() // see dropJournal
+	r.mu.Lock()
+	r.locks[m.UID] = &lock{rec: rec, lost: time.Now()}
+	r.mu.Unlock()
+	r.journals.mu.Unlock()
+	return nil
+}
+
+// conflict looks for a holder of an equal root, or of a nested one where either
+// of the two deletes. Holders are resolved again: what they made since may be
+// what the new one points at.
+func (r *Receiver) conflict(m *transfer.Open, id *identity) *transfer.Error {
+	r.mu.Lock()
+	var others []lockRecord
+	for uid, l := range r.locks {
+		if uid != m.UID {
+			others = append(others, l.rec)
+		}
+	}
+	r.mu.Unlock()
+	for i := range others {
+		o := &others[i]
+		now := o.Root
+		if root, rel, err := r.cfg.Exports().Resolve(string(o.Dest), true); err == nil {
+			if fresh, err := identify(root, rel); err == nil {
+				now = fresh
+			}
+		}
+		equal := id.same(&now) || id.same(&o.Root)
+		nests := id.nested(&now) || id.nested(&o.Root)
+		if equal || nests && (o.Deletes || m.Options.Delete) {
+			return o.busy(r.cfg.Node, m.Dest)
+		}
+	}
+	return nil
+}
+
+// checkEpoch refuses an edge that is not newer than the newest seen.
+func (r *Receiver) checkEpoch(m *transfer.Open) *transfer.Error {
+	rec, ok, err := r.t.epochs.Get(epochKey(m.StateUUID, m.UID))
+	if err != nil {
+		return r.storeRefusal(err)
+	}
+	if ok && m.Epoch <= rec.Epoch {
+		return r.stale(m.Epoch, rec.Epoch)
+	}
+	return nil
+}
+
+// setPaused notes in the lock that the owner paused the transfer.
+func (r *Receiver) setPaused(ctx context.Context, uid transfer.UID) error {
+	r.mu.Lock()
+	l := r.locks[uid]
+	if l == nil {
+		r.mu.Unlock()
+		return nil
+	}
+	l.rec.Paused = true
+	rec := l.rec
+	r.mu.Unlock()
+	return r.store.UpdateReserved(ctx, func(tx *store.Tx) error { return r.t.locks.Put(tx, uid.String(), rec) })
+}
+
+// unlock drops the lock of a transfer.
+func (r *Receiver) unlock(ctx context.Context, uid transfer.UID) error {
+	err := r.store.UpdateReserved(ctx, func(tx *store.Tx) error { return r.t.locks.Delete(tx, uid.String()) })
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	delete(r.locks, uid)
+	r.mu.Unlock()
+	return nil
+}
+
+// publishLocks keep two edges with overlapping roots from changing one name at
+// the same time: the last commit wins, whole.
+type publishLocks [256]sync.Mutex
+
+// of returns the lock of one name in a directory; other names may share it.
+func (p *publishLocks) of(dir fileID, name string) *sync.Mutex {
+	h := dir.ino*0x9e3779b97f4a7c15 ^ dir.dev
+	for i := range len(name) {
+		h = (h ^ uint64(name[i])) * 0x9e3779b97f4a7c15
+	}
+	return &p[h>>56]
+}

@@ -1,0 +1,235 @@
+package receiver
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/xferd/xferd/internal/fsroot"
+	"github.com/xferd/xferd/transfer"
+	"github.com/xferd/xferd/transport"
+)
+
+// dest is the resolved destination of an edge.
+type dest struct {
+	root *fsroot.Root
+	rel  string // of Open.Dest in root
+	path string
+	// base holds the root entries: the parent of an exact destination, or the
+	// destination itself. It is nil in a dry run where it does not exist.
+	base *fsroot.Dir
+	// last is the name of an exact destination in base; "" where base is the
+	// destination itself.
+	last string
+	id   identity
+}
+
+// baseRel is the path within the export of the directory that must exist.
+func (d *dest) baseRel() string {
+	if d.last == "" {
+		return d.rel
+	}
+	return parentOf(d.rel)
+}
+
+// open authorises, resolves and locks. With ValidateOnly it returns no edge. A
+// refusal left nothing behind.
+func (r *Receiver) open(run running, p Peer, m *transfer.Open) (*edge, *transfer.Opened, *transfer.Error) {
+	if p.Node != "" && m.Owner != p.Node {
+		return nil, nil, r.refuse(transfer.PermissionDenied, m.Dest, fmt.Errorf("node %s speaks for %s", p.Node, m.Owner))
+	}
+	ctx := run.ctx
+	opt, err := checkOpen(m)
+	if err != nil {
+		return nil, nil, r.refuse(transfer.InvalidSpec, m.Dest, err)
+	}
+	d, terr := r.resolve(m)
+	if terr != nil {
+		return nil, nil, terr
+	}
+	r.openMu.Lock()
+	defer r.openMu.Unlock()
+	if d.id, err = identify(d.root, d.rel); err != nil {
+		return nil, nil, r.destError(err, transfer.PhaseConnect, m.Dest)
+	}
+	if p.SameNode {
+		if terr := r.checkSources(m, d); terr != nil {
+			return nil, nil, terr
+		}
+	}
+	if terr := r.checkEpoch(m); terr != nil && !m.ValidateOnly {
+		return nil, nil, terr
+	}
+	opened := &transfer.Opened{
+		Node: r.cfg.Node, Incarnation: r.store.Incarnation(), Credits: r.cfg.Credits,
+		Transports: r.transports(p), ResolvedTo: r.resolvedTo(d),
+	}
+	if opened.FreeBytes, terr = r.checkSpace(m, d); terr != nil {
+		return nil, nil, terr
+	}
+	if m.ValidateOnly || opt.DryRun {
+		// Nothing changes: no lock is needed and no directory made.
+		if terr := r.conflict(m, &d.id); terr != nil {
+			return nil, nil, terr
+		}
+		if m.ValidateOnly {
+			return nil, opened, nil
+		}
+		if err := d.openBase(); err != nil && !fsMissing(err) {
+			return nil, nil, r.destError(err, transfer.PhaseConnect, m.Dest)
+		}
+		e, terr := r.newEdge(run, p, m, opt, d)
+		return e, opened, terr
+	}
+	if err := r.endEdge(ctx, m.UID, errSuperseded); err != nil {
+		return nil, nil, r.refuse(transfer.DestBusy, m.Dest, fmt.Errorf("the attempt before this one has not ended: %w", err))
+	}
+	if terr := r.takeLock(ctx, m, d.id); terr != nil {
+		return nil, nil, terr
+	}
+	e, terr := r.newEdge(run, p, m, opt, d)
+	if terr != nil {
+		// The lock of a first attempt goes again; one that was there stays.
+		if err := r.dropTransfer(ctx, m.UID, false); err != nil {
+			r.log.Error("release the destination", "uid", m.UID, "error", err)
+		}
+		return nil, nil, terr
+	}
+	return e, opened, nil
+}
+
+// resolve finds the export. It does no I/O.
+func (r *Receiver) resolve(m *transfer.Open) (*dest, *transfer.Error) {
+	root, rel, err := r.cfg.Exports().Resolve(m.Dest, true)
+	if err != nil {
+		return nil, r.pathRefusal(err, m.Dest)
+	}
+	for name := range strings.SplitSeq(rel, "/") {
+		if strings.HasPrefix(name, tempPrefix) {
+			return nil, r.refuse(transfer.ReservedName, m.Dest, errors.New("names that begin with .xferd. belong to xferd"))
+		}
+	}
+	d := &dest{root: root, rel: rel, path: m.Dest}
+	if m.DestMode == transfer.DestExact && rel != "" {
+		d.last = baseOf(rel)
+	}
+	return d, nil
+}
+
+// openBase opens the directory that is there.
+func (d *dest) openBase() (err error) {
+	d.base, err = d.root.OpenDir(d.baseRel())
+	return err
+}
+
+func (r *Receiver) transports(p Peer) []string {
+	var list []string
+	for _, name := range r.cfg.Order {
+		if r.cfg.Acceptors[name] != nil && (name != transport.Local || p.SameNode) {
+			list = append(list, name)
+		}
+	}
+	return list
+}
+
+func (r *Receiver) resolvedTo(d *dest) string {
+	if len(d.id.Real) > 0 {
+		return string(d.id.Real)
+	}
+	return d.path
+}
+
+// checkSpace returns the free bytes. The owner's hint is no reason to refuse
+// while it fits in the file system at all: much of it may be here already.
+func (r *Receiver) checkSpace(m *transfer.Open, d *dest) (int64, *transfer.Error) {
+	have := strings.TrimSuffix(strings.TrimSuffix(d.rel, string(d.id.Rest)), "/")
+	dir, err := d.root.OpenDir(have)
+	if err != nil {
+		return 0, r.destError(err, transfer.PhaseConnect, m.Dest)
+	}
+	defer dir.Close()
+	if dir.ReadOnly() {
+		return 0, r.pathRefusal(fsroot.ErrReadOnly, m.Dest)
+	}
+	s, err := dir.Statfs()
+	if err != nil {
+		return 0, r.destError(err, transfer.PhaseConnect, m.Dest)
+	}
+	if s.Total > 0 && m.BytesHint > s.Total {
+		terr := r.refuse(transfer.DestNoSpace, m.Dest, fmt.Errorf("%d bytes are to be copied and the file system has %d in all", m.BytesHint, s.Total))
+		return 0, terr
+	}
+	return s.FreeBytes, nil
+}
+
+// checkSources refuses a copy onto itself and into itself, by inode.
+func (r *Receiver) checkSources(m *transfer.Open, d *dest) *transfer.Error {
+	above, err := d.above()
+	if err != nil {
+		return r.destError(err, transfer.PhaseConnect, m.Dest)
+	}
+	for _, src := range m.Sources {
+		root, rel, err := r.cfg.Exports().Resolve(src, false)
+		if err != nil {
+			continue // the source refuses it, with the right words
+		}
+		info, err := root.Stat(rel)
+		if err != nil {
+			continue
+		}
+		if terr := r.checkSource(m, d, src, baseOf(rel), info, above); terr != nil {
+			return terr
+		}
+	}
+	return nil
+}
+
+func (r *Receiver) checkSource(m *transfer.Open, d *dest, src, name string, info fsroot.Info, above []fileID) *transfer.Error {
+	self := fileID{info.Dev, info.Ino}
+	rel := d.rel
+	if m.DestMode == transfer.DestInto {
+		rel = joinRel(rel, name)
+	}
+	// A directory's contents may go into the directory given, without its name:
+	// then the destination itself is what must not be the source.
+	for _, at := range []string{rel, d.rel} {
+		if at == d.rel && m.DestMode == transfer.DestInto && info.Kind != fsroot.Directory {
+			continue
+		}
+		if there, err := d.root.Lstat(at); err == nil && (fileID{there.Dev, there.Ino}) == self {
+			return r.refuse(transfer.SameFile, m.Dest, fmt.Errorf("source %s and destination are the same", transfer.EscapePath(src)))
+		}
+	}
+	if info.Kind == fsroot.Directory && slices.Contains(above, self) {
+		return r.refuse(transfer.DestInsideSource, m.Dest, fmt.Errorf("the destination lies in the source %s", transfer.EscapePath(src)))
+	}
+	return nil
+}
+
+// fileID is a file as the kernel knows it.
+type fileID struct{ dev, ino uint64 }
+
+// above returns every directory that exists on the way to the destination, by
+// the path that was asked for and by the one without links.
+func (d *dest) above() ([]fileID, error) {
+	var list []fileID
+	paths := []string{d.rel}
+	if within(d.root.Path(), string(d.id.Real)) {
+		paths = append(paths, strings.TrimPrefix(strings.TrimPrefix(string(d.id.Real), d.root.Path()), "/"))
+	}
+	for _, rel := range paths {
+		for {
+			if info, err := d.root.Stat(rel); err == nil && info.Kind == fsroot.Directory {
+				list = append(list, fileID{info.Dev, info.Ino})
+			} else if err != nil && !fsMissing(err) && !errors.Is(err, fsroot.ErrEscapes) {
+				return nil, err
+			}
+			if rel == "" {
+				break
+			}
+			rel = parentOf(rel)
+		}
+	}
+	return list, nil
+}

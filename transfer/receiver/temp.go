@@ -1,0 +1,137 @@
+package receiver
+
+import (
+	"errors"
+	"syscall"
+
+	"github.com/xferd/xferd/internal/fsroot"
+	"github.com/xferd/xferd/transfer"
+)
+
+// nextTemp returns the number of the next temporary name.
+func (e *edge) nextTemp() uint64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.tempSeq++
+	return e.tempSeq
+}
+
+// ensureTemp makes the temporary file of a large file, in the directory of the
+// final name so that the rename is one. It is in the journal, by name and
+// inode, before any byte is in it. Space is reserved, except for sparse files,
+// so that a full file system is found now. The caller holds a write lease.
+func (e *edge) ensureTemp(f *file) (*temp, error) {
+	f.tempMu.Lock()
+	defer f.tempMu.Unlock()
+	if f.temp != nil {
+		return f.temp, nil
+	}
+	d, err := e.dirs.get(f.dir)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	t := &temp{num: e.nextTemp()}
+	t.name = e.temps.name(t.num)
+	if t.f, err = d.Create(t.name, 0o600); err != nil {
+		return nil, err
+	}
+	if err := e.prepareTemp(f, t, d); err != nil {
+		t.f.Close()
+		_ = d.Unlink(t.name)
+		return nil, err
+	}
+	e.mu.Lock()
+	f.temp = t
+	e.mu.Unlock()
+	return t, nil
+}
+
+func (e *edge) prepareTemp(f *file, t *temp, d heldDir) error {
+	info, err := t.f.Info()
+	if err != nil {
+		return err
+	}
+	t.id = fileID{info.Dev, info.Ino}
+	rec := tempFrame{Entry: f.e.Number, Name: t.name, Dev: info.Dev, Ino: info.Ino, Dir: d.Path(), Final: f.name, Print: f.e.Print}
+	if t.at, err = e.journal.append(frameTemp, rec.append(nil)); err != nil {
+		return err
+	}
+	if f.e.Flags&transfer.EntrySparse == 0 {
+		if reserved, err := reserve(t.f, d, f.e.Size); reserved || err != nil {
+			return err
+		}
+	}
+	return t.f.Truncate(f.e.Size)
+}
+
+const tmpfsMagic = 0x01021994
+
+// reserve takes the space of a file. On tmpfs it only looks whether there is
+// enough: taking it would clear every page on one core before the first byte
+// may land.
+func reserve(f *fsroot.File, d heldDir, size int64) (done bool, err error) {
+	s, err := d.Statfs()
+	if err != nil {
+		return false, err
+	}
+	if s.Type == tmpfsMagic {
+		if s.Total > 0 && s.FreeBytes < size {
+			return false, &fsroot.PathError{Op: "reserve space for", Path: f.Path(), Err: syscall.ENOSPC}
+		}
+		return false, nil
+	}
+	err = f.Allocate(0, size)
+	if errors.Is(err, fsroot.ErrUnsupported) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// dropTemp removes the temporary file of an entry that nobody writes to. Only
+// the name that this edge made or took over is removed, never a final one.
+func (e *edge) dropTemp(f *file) {
+	e.mu.Lock()
+	t := f.temp
+	f.temp = nil
+	e.mu.Unlock()
+	if t == nil {
+		return
+	}
+	if t.f != nil {
+		t.f.Close()
+	}
+	if t.at >= 0 {
+		// Before the name goes: a reader must not take what landed for what is
+		// there. An error shows again, where it matters.
+		_, _ = e.journal.append(frameVoid, appendNumbers(nil, []uint64{f.e.Number}))
+	}
+	d, err := e.dirs.get(f.dir)
+	if err != nil {
+		e.log.Warn("temporary file stays", "name", t.name, "error", err)
+		return
+	}
+	defer d.Close()
+	if err := d.Unlink(t.name); err != nil && !fsMissing(err) {
+		e.log.Warn("temporary file stays", "dir", d.Path(), "name", t.name, "error", err)
+	}
+}
+
+// dropLeases forgets the extents that were on their way when the data plane was
+// fenced: no stream will tell about them any more.
+func (e *edge) dropLeases() {
+	var next []func()
+	e.mu.Lock()
+	for _, f := range e.files {
+		if f.writers == 0 {
+			continue
+		}
+		f.writers = 0
+		clear(f.inflight)
+		next = append(next, e.settle(f))
+	}
+	e.mu.Unlock()
+	for _, n := range next {
+		n()
+	}
+}
