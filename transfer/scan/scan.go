@@ -3,7 +3,6 @@ package scan
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"syscall"
 
@@ -129,8 +128,6 @@ func SourceError(err error, phase transfer.Phase, node transfer.NodeID, path str
 		return side(transfer.BadPath, "")
 	case errors.Is(err, fsroot.ErrNotRegular):
 		return side(transfer.SourceNotRegular, "")
-	case errors.Is(err, fsroot.ErrEscapes):
-		err = fmt.Errorf("%w: %w", transfer.FSEscape, err)
 	}
 	return transfer.SourceError(err, phase, node, path)
 }

@@ -1,0 +1,80 @@
+package sender
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/xferd/xferd/transfer"
+	"github.com/xferd/xferd/transport"
+)
+
+// choice is the transports that may be used, best first, and why the first of
+// them is not a better one.
+type choice struct {
+	names []string
+	why   transport.Reason
+}
+
+// encrypting is a dialer whose bytes are encrypted on their way.
+type encrypting interface{ Encrypted() bool }
+
+// choose picks the transports of an edge. mine tells what this node can do,
+// theirs what the target can.
+func choose(job *Job, mine func(name string) bool, encrypted func(name string) bool, theirs []string) (choice, *transfer.Error) {
+	both := func(name string) bool { return mine(name) && slices.Contains(theirs, name) }
+	fail := func(r transfer.Reason, why transport.Reason, err error, hint string) *transfer.Error {
+		if why != transport.NoReason {
+			err = fmt.Errorf("%w (%s)", err, why)
+		}
+		return &transfer.Error{Reason: r, Side: transfer.SideSource, Phase: transfer.PhaseConnect, Node: job.Spec.Source, Err: err, Hint: hint}
+	}
+	noRDMA := transport.NotBuilt
+	if mine(transport.RDMA) {
+		noRDMA = transport.PeerHasNone
+	}
+	secret := job.Spec.Encrypt == "required"
+	var c choice
+	switch job.Spec.Policy {
+	case transfer.PolicyRDMA:
+		if !both(transport.RDMA) {
+			return c, fail(transfer.RDMAUnavailable, noRDMA, errors.New("rdma was required and is not available"), "use --transport=auto to allow others")
+		}
+		if secret {
+			return c, fail(transfer.EncryptUnavailable, "", errors.New("rdma does not encrypt"), "use --transport=tcp with TLS on the data port")
+		}
+		return choice{names: []string{transport.RDMA}}, nil
+	case transfer.PolicyTCP:
+		c.why = transport.PolicyTCP
+	default:
+		switch {
+		case !job.TargetDistinct && both(transport.Local):
+			c = choice{names: []string{transport.Local}, why: transport.SameNode}
+		case both(transport.RDMA) && secret:
+			c.why = transport.EncryptionRequired
+		case both(transport.RDMA):
+			c.names = []string{transport.RDMA}
+		default:
+			c.why = noRDMA
+		}
+	}
+	if both(transport.TCP) && (!secret || encrypted(transport.TCP)) {
+		c.names = append(c.names, transport.TCP)
+	}
+	switch {
+	case len(c.names) > 0:
+		return c, nil
+	case secret && both(transport.TCP):
+		return c, fail(transfer.EncryptUnavailable, "", errors.New("encryption was required and the data port has no TLS"), "configure tls on both nodes")
+	}
+	return c, fail(transfer.Unsupported, "", fmt.Errorf("no transport in common: the target has %q", theirs), "")
+}
+
+func (e *Edge) choose(theirs []string) (choice, *transfer.Error) {
+	mine := func(name string) bool { return e.cfg.Dialers[name] != nil }
+	encrypted := func(name string) bool {
+		d, ok := e.cfg.Dialers[name].(encrypting)
+		return ok && d.Encrypted()
+	}
+	return choose(&e.job, mine, encrypted, theirs)
+}

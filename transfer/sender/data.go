@@ -1,0 +1,222 @@
+package sender
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/xferd/xferd/transfer"
+	"github.com/xferd/xferd/transport"
+)
+
+const (
+	// maxTries is how many data planes in a row may fail without moving
+	// anything, and demoteAfter how many of one transport before the next one
+	// is taken.
+	maxTries    = 5
+	demoteAfter = 2
+	firstRetry  = 100 * time.Millisecond
+	lastRetry   = 2 * time.Second
+)
+
+// moveData keeps a data plane up until the feed is at its end. After a failure
+// the old one is fenced at the target before the next one is asked for, so that
+// what goes again cannot be overtaken by what was sent before.
+func (e *Edge) moveData(ctx context.Context) error {
+	if e.job.Spec.DryRun {
+		return nil
+	}
+	tries, ofThis := 0, 0
+	for {
+		before := e.landings()
+		err := e.session(ctx)
+		if err == nil || e.over() { // how a data plane ends that has no more to do is the target's
+			return nil
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if e.landings() > before {
+			tries, ofThis = 0, 0
+		}
+		tries++
+		ofThis++
+		e.log.Warn("data plane failed", "transport", e.transport(), "try", tries, "err", err)
+		if tries >= maxTries {
+			if t, ok := errors.AsType[*transfer.Error](err); ok {
+				return t
+			}
+			return e.peerError(err)
+		}
+		if ofThis >= demoteAfter && e.demote() {
+			ofThis = 0
+		}
+		e.out.post(&transfer.FenceData{})
+		if _, err := await(ctx, e.fenced); err != nil {
+			return err
+		}
+		delay := min(lastRetry, firstRetry<<(tries-1))
+		if _, err := awaitFor(ctx, (chan struct{})(nil), delay/2+rand.N(delay/2+1)); err != nil {
+			return err
+		}
+	}
+}
+
+// session asks for one data plane and runs it. Its error is nil when the feed
+// is at its end.
+func (e *Edge) session(ctx context.Context) error {
+	e.mu.Lock()
+	names := e.choice.names
+	e.mu.Unlock()
+	e.out.post(&transfer.PrepareData{Transports: names, Streams: e.streams()})
+	ready, err := await(ctx, e.ready)
+	if err != nil {
+		return err
+	}
+	if ready.Err != nil {
+		if e.waitForWork(ctx); e.over() {
+			return nil // nothing was to be moved anyway
+		}
+		return ready.Err
+	}
+	name := ready.Grant.Transport
+	dialer := e.cfg.Dialers[name]
+	if dialer == nil || !slices.Contains(names, name) {
+		return broken(&e.job, "a grant for transport %q, which was not asked for", name)
+	}
+	e.use(name)
+	// What needs no bytes at all needs no connection either.
+	if !e.waitForWork(ctx) {
+		return context.Cause(ctx)
+	}
+	if e.over() {
+		return nil
+	}
+	e.mu.Lock()
+	rate := e.maxRate
+	e.mu.Unlock()
+	out, err := dialer.Dial(ctx, transport.Edge{UID: e.job.UID, Epoch: e.job.Epoch, Peer: string(e.job.Spec.Target)}, ready.Grant,
+		transport.DialOptions{Streams: e.streams(), ChunkSize: e.chunkSize, Verify: e.hash, MaxRate: rate})
+	if err != nil {
+		return err
+	}
+	e.mu.Lock()
+	e.outgoing = out
+	late := e.maxRate != rate
+	rate = e.maxRate
+	e.mu.Unlock()
+	if late { // SetMaxRate came while it was dialled
+		out.SetMaxRate(rate)
+	}
+	err = out.Run(ctx, feed{e})
+	closing := out.Close()
+	e.mu.Lock()
+	e.outgoing = nil
+	addStats(&e.past, out.Stats())
+	e.mu.Unlock()
+	if err == nil && closing != nil {
+		e.log.Warn("close data plane", "err", closing)
+	}
+	return err
+}
+
+// use notes the transport that was granted.
+func (e *Edge) use(name string) {
+	e.mu.Lock()
+	changed := e.used != name
+	e.used = name
+	why := e.choice.why
+	e.mu.Unlock()
+	if changed {
+		e.obs.Path(name, why)
+	}
+}
+
+// over reports whether the feed is at its end.
+func (e *Edge) over() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.noMore
+}
+
+func (e *Edge) transport() string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.used
+}
+
+// demote leaves the best transport when there is another one.
+func (e *Edge) demote() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.choice.names) < 2 {
+		return false
+	}
+	e.choice.names = e.choice.names[1:]
+	e.choice.why = transport.SessionFailed
+	return true
+}
+
+// landings rises with every extent that is acknowledged.
+func (e *Edge) landings() int64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.landed
+}
+
+// waitForWork waits until something is wanted or the feed is at its end. It
+// reports false when ctx is over.
+func (e *Edge) waitForWork(ctx context.Context) bool {
+	stop := context.AfterFunc(ctx, func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.work.Broadcast()
+	})
+	defer stop()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for !e.plan.Wanted() && !e.noMore {
+		if ctx.Err() != nil {
+			return false
+		}
+		e.work.Wait()
+	}
+	// The first one was woken for this, not for a stream.
+	e.work.Broadcast()
+	return true
+}
+
+// await takes one value.
+func await[T any](ctx context.Context, from <-chan T) (v T, err error) {
+	select {
+	case v = <-from:
+		return v, nil
+	case <-ctx.Done():
+		return v, context.Cause(ctx)
+	}
+}
+
+// awaitFor waits for one value, d at most: then ok is false and err nil.
+func awaitFor[T any](ctx context.Context, from <-chan T, d time.Duration) (ok bool, err error) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-from:
+		return true, nil
+	case <-t.C:
+		return false, nil
+	case <-ctx.Done():
+		select { // the value may be the last that was to come
+		case <-from:
+			return true, nil
+		default:
+			return false, context.Cause(ctx)
+		}
+	}
+}
+
+func asProtocol(err error) (*transport.ProtocolError, bool) {
+	return errors.AsType[*transport.ProtocolError](err)
+}

@@ -1,0 +1,248 @@
+package sender
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/xferd/xferd/transfer"
+	"github.com/xferd/xferd/transfer/plan"
+	"github.com/xferd/xferd/transfer/scan"
+	"github.com/xferd/xferd/transport"
+)
+
+const (
+	// stopGrace is how long chunks on their way may take to arrive after Stop.
+	stopGrace = 5 * time.Second
+	// abortGrace is how long the target may take to end after an Abort.
+	abortGrace = 10 * time.Second
+)
+
+// Run works on the edge until it is finished, stopped, or failed, and returns
+// after everything of it ended. Its error is a *transfer.Error; entries that
+// failed are none. It is called once.
+//
+// When it fails in a way that another attempt may mend, the target keeps the
+// destination for that one; otherwise the target is told to let it go.
+func (e *Edge) Run(ctx context.Context) (Summary, error) {
+	e.began = time.Now()
+	scanner, err := scan.New(scan.Config{Node: e.cfg.Node, Exports: e.cfg.Exports(), Dirs: e.dirs}, &e.job.Spec)
+	if err != nil {
+		return Summary{}, e.asError(ctx, err)
+	}
+	e.scanner = scanner
+
+	// The control stream outlives the work, so that the target can be told why
+	// it ends; its end is the end of the work.
+	linkCtx, endLink := context.WithCancelCause(ctx)
+	defer endLink(nil)
+	workCtx, fail := context.WithCancelCause(linkCtx)
+	defer fail(nil)
+	e.fail = fail
+
+	var link, work sync.WaitGroup
+	link.Go(func() { endLink(e.receive(linkCtx)) })
+	link.Go(func() {
+		if err := e.out.run(linkCtx, e.link); linkCtx.Err() == nil {
+			endLink(lost(&e.job, transfer.PhaseMove, err))
+		}
+	})
+	work.Go(func() {
+		<-workCtx.Done()
+		e.wakeAll()
+	})
+
+	opened, err := e.drive(workCtx, &work)
+	if err != nil {
+		fail(err)
+	}
+	if stopped := errors.Is(err, errStopped); stopped || err != nil && opened && linkCtx.Err() == nil && !transfer.ReasonOf(err).Transient() {
+		end := transfer.EndCancel
+		if stopped {
+			end = e.end
+		}
+		e.abort(linkCtx, end)
+	}
+	fail(nil)
+	work.Wait()
+	endLink(nil)
+	link.Wait()
+	e.release()
+	e.report()
+	e.mu.Lock()
+	summary := e.summary
+	summary.Transport, summary.Progress = e.used, e.progressLocked()
+	e.mu.Unlock()
+	if err != nil {
+		return summary, e.asError(ctx, err)
+	}
+	return summary, nil
+}
+
+// errStopped ends the work after Stop.
+var errStopped = errors.New("the edge was stopped")
+
+// drive opens the edge, starts the work and waits for its end. opened tells
+// whether the target may hold the destination.
+func (e *Edge) drive(ctx context.Context, work *sync.WaitGroup) (opened bool, err error) {
+	e.out.post(e.job.open())
+	select {
+	case m := <-e.opened:
+		if err := e.begin(m); err != nil {
+			return true, err
+		}
+	case <-e.stopping:
+		return true, errStopped
+	case <-ctx.Done():
+		return false, context.Cause(ctx)
+	case <-time.After(openTimeout):
+		return true, lost(&e.job, transfer.PhaseConnect, fmt.Errorf("no answer within %v", openTimeout))
+	}
+	start := func(f func(context.Context) error) {
+		work.Go(func() {
+			if err := f(ctx); err != nil {
+				e.fail(err)
+			}
+		})
+	}
+	start(e.scan)
+	start(func(context.Context) error { return e.settleAll() })
+	for range digestWorkers {
+		start(e.makeDigests)
+	}
+	start(e.watch)
+	moved := make(chan struct{})
+	start(func(ctx context.Context) error {
+		defer close(moved)
+		return e.moveData(ctx)
+	})
+
+	for _, step := range []<-chan struct{}{e.allIn, moved} {
+		select {
+		case <-step:
+		case <-e.stopping:
+			return true, e.halt(ctx, moved)
+		case <-ctx.Done():
+			return true, context.Cause(ctx)
+		}
+	}
+	if ctx.Err() != nil {
+		return true, context.Cause(ctx)
+	}
+	e.out.post(&transfer.Finish{})
+	for {
+		select {
+		case m := <-e.finished:
+			e.finish(m)
+			return true, nil
+		case <-e.stopping:
+			return true, errStopped
+		case <-ctx.Done():
+			select { // the target ends the stream right after it
+			case m := <-e.finished:
+				e.finish(m)
+				return true, nil
+			default:
+				return true, context.Cause(ctx)
+			}
+		}
+	}
+}
+
+// begin takes the target's grant.
+func (e *Edge) begin(m *transfer.Opened) error {
+	choice, err := e.choose(m.Transports)
+	if err != nil {
+		return err
+	}
+	o := plan.Options{
+		ChunkSize: e.chunkSize, PackLimit: packLimit,
+		// Enough for every stream to send one while others wait for their answer.
+		MaxOutstanding: 6 * e.streams(),
+	}
+	if e.cfg.Pool != nil {
+		o.MaxPacks = int(max(2, e.cfg.Pool.Budget()/8/e.chunkSize))
+	}
+	if choice.names[0] == transport.Local {
+		o.MaxExtents = maxByFile
+	}
+	e.mu.Lock()
+	e.credits = max(1, m.Credits)
+	e.choice = choice
+	e.plan = plan.New(o)
+	e.mu.Unlock()
+	e.heard.Store(int64(time.Since(e.began)))
+	e.obs.Opened(m)
+	return nil
+}
+
+// finish takes the target's last word.
+func (e *Edge) finish(m *transfer.Finished) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.summary.Deleted, e.summary.TargetErr, e.summary.TargetStats = m.Deleted, m.Err, m.Stats
+}
+
+// halt lets the chunks on their way arrive.
+func (e *Edge) halt(ctx context.Context, moved <-chan struct{}) error {
+	e.mu.Lock()
+	e.noMore = true
+	e.work.Broadcast()
+	e.credit.Broadcast()
+	e.mu.Unlock()
+	if _, err := awaitFor(ctx, moved, stopGrace); err != nil {
+		e.log.Debug("stopped while the edge fails", "err", err)
+	}
+	return errStopped
+}
+
+// abort tells the target to end, and waits a while for its answer.
+func (e *Edge) abort(ctx context.Context, end transfer.End) {
+	e.out.post(&transfer.Abort{End: end})
+	if ok, err := awaitFor(ctx, e.finished, abortGrace); !ok {
+		e.log.Warn("the target did not confirm the end of the edge; it lets go of the destination by itself", "err", err)
+	}
+}
+
+// wakeAll lets everything that waits see that the work is over.
+func (e *Edge) wakeAll() {
+	e.mu.Lock()
+	e.ended = true
+	e.credit.Broadcast()
+	e.work.Broadcast()
+	e.settle.Broadcast()
+	e.mu.Unlock()
+	e.digests.close()
+}
+
+// release closes what is left, when nothing runs any more.
+func (e *Edge) release() {
+	for _, s := range e.settled {
+		if s.load != nil {
+			e.recycle(s.load)
+		}
+	}
+	e.settled = nil
+	e.files.closeAll()
+	_ = e.dirs.Close()
+}
+
+// asError gives an error of Run its reason.
+func (e *Edge) asError(ctx context.Context, err error) *transfer.Error {
+	if t, ok := errors.AsType[*transfer.Error](err); ok {
+		return t
+	}
+	t := &transfer.Error{Reason: transfer.Internal, Side: transfer.SideOwner, Phase: transfer.PhaseMove, Node: e.cfg.Node, Err: err}
+	switch {
+	case errors.Is(err, errStopped):
+		t.Reason = transfer.Cancelled
+	case ctx.Err() != nil:
+		if cause, ok := errors.AsType[*transfer.Error](context.Cause(ctx)); ok {
+			return cause
+		}
+		t.Reason = transfer.NodeStopping
+	}
+	return t
+}

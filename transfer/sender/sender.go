@@ -1,0 +1,220 @@
+// Package sender is the owner's end of one edge: it opens the edge at the
+// target, streams the manifest, feeds the data plane with what the target wants,
+// watches the sources for changes, and tells how every entry ended.
+//
+// It is one attempt. Whether there is another one after it failed, and what is
+// remembered of a transfer, is package lifecycle's. It knows no concrete
+// transport and no gRPC.
+package sender
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/xferd/xferd/internal/bufpool"
+	"github.com/xferd/xferd/internal/fsroot"
+	"github.com/xferd/xferd/transfer"
+	"github.com/xferd/xferd/transfer/plan"
+	"github.com/xferd/xferd/transfer/scan"
+	"github.com/xferd/xferd/transport"
+)
+
+// Config is what the edges of a node share.
+type Config struct {
+	Node    transfer.NodeID
+	Exports func() *fsroot.Exports
+	Pool    *bufpool.Pool
+	Dialers map[string]transport.Dialer // by transport name
+	Log     *slog.Logger
+}
+
+// Job is what one edge is about.
+type Job struct {
+	Spec      transfer.Spec
+	ID        string
+	UID       transfer.UID
+	StateUUID string // of the owner's state
+	Epoch     uint64
+	// TargetDistinct: owner and target are different nodes, so that the local
+	// transport is out of the question.
+	TargetDistinct bool
+}
+
+// Observer is told what happens. It is called from the edge's goroutines and
+// must not block for long.
+type Observer interface {
+	Opened(*transfer.Opened)
+	// Result is called once for every entry, and once for every name that got
+	// none (transfer.NoEntry). A directory may get a second one, which replaces
+	// the first; its path is known only as far as the target names it.
+	Result(transfer.Result)
+	// Progress is called a few times a second while something moves, and at the
+	// end.
+	Progress(Progress)
+	// Path is called when the transport is chosen and when it changes.
+	Path(transport string, why transport.Reason)
+}
+
+// Progress is what the attempt found and did so far.
+type Progress struct {
+	Entries        int64 // found by the scan, the ends of directories included
+	Files          int64 // regular files among them
+	Bytes          int64 // in those
+	ScanDone       bool  // the totals are final
+	SpecialSkipped int64 // links, FIFOs, sockets and devices that were not asked for
+	BytesDone      int64 // of content that was sent and acknowledged, holes included
+	BytesSame      int64 // of content that was at the target already
+	Mismatches     int64 // extents that arrived corrupted
+	Restarts       int64 // of files whose source changed
+	Stats          transport.Stats
+}
+
+// Summary is how an attempt ended that came to its end.
+type Summary struct {
+	Failed       int64 // entries and names
+	ScanErrors   int64 // that leave the manifest incomplete
+	FirstFailure *transfer.Error
+	Deleted      int64
+	TargetErr    *transfer.Error // a failure of the whole at the target
+	TargetStats  transport.Stats
+	Transport    string // that was used last; empty when nothing was moved
+	Progress     Progress
+}
+
+const (
+	// packLimit is the size in bytes up to which files share a chunk and are
+	// read into memory.
+	packLimit = 256 << 10
+	// maxBatch is the number of entries in one message.
+	maxBatch = 512
+	// flushAfter is how long a found entry may wait for others.
+	flushAfter = 2 * time.Millisecond
+	// maxRestarts is how often a file that changes is started again.
+	maxRestarts = 2
+	// maxReadFailures is how often reading an entry may fail.
+	maxReadFailures = 2
+	// maxRefusals is how often the target may refuse an extent.
+	maxRefusals = 3
+)
+
+// Edge is one attempt of a transfer.
+type Edge struct {
+	cfg  Config
+	job  Job
+	link transfer.TargetLink
+	obs  Observer
+	log  *slog.Logger
+
+	chunkSize int64
+	hash      bool // extents have digests
+	dirs      *scan.Dirs
+	scanner   *scan.Scanner
+	files     *openFiles
+	out       outbox
+	began     time.Time
+	heard     atomic.Int64 // time.Duration since began, of the last message
+	stopping  chan struct{}
+	stopOnce  sync.Once
+	end       transfer.End // set before stopping is closed
+
+	fail context.CancelCauseFunc // ends the work of Run with an error
+
+	// Answers that one waiting goroutine takes.
+	opened   chan *transfer.Opened
+	ready    chan *transfer.DataReady
+	fenced   chan struct{}
+	finished chan *transfer.Finished
+
+	mu      sync.Mutex
+	credit  sync.Cond // an entry got its result, or the edge ends
+	work    sync.Cond // there may be a chunk, or the edge ends
+	settle  sync.Cond // something is to be settled, or the edge ends
+	credits uint64
+	choice  choice
+	entries map[uint64]*entry // without a result
+	next    uint64            // number of the next entry
+	plan    *plan.Planner
+	scanned bool // ScanDone is out
+	noMore  bool // the feed is at its end
+	ended   bool // ctx of Run is over
+	settled []settlement
+	spare   []*load
+	seq     uint64
+	landed  int64            // extents that were acknowledged
+	loads   map[uint64]*load // on their way, by chunk number
+
+	progress  Progress
+	reported  Progress        // to the observer, last
+	past      transport.Stats // of ended data planes
+	outgoing  transport.Outgoing
+	maxRate   int64
+	used      string // transport
+	summary   Summary
+	allIn     chan struct{} // closed when the scan is done and all results are in
+	allInDone bool
+
+	digests digestQueue
+}
+
+// New makes an edge. The link stays the caller's: Run does not close it.
+func New(cfg Config, job Job, link transfer.TargetLink, obs Observer) *Edge {
+	log := cfg.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	e := &Edge{
+		cfg: cfg, job: job, link: link, obs: obs,
+		log:       log.With("transfer", job.ID, "uid", job.UID.String(), "epoch", job.Epoch),
+		chunkSize: job.Spec.ChunkSize,
+		hash:      job.Spec.Verify != transfer.VerifyNone,
+		dirs:      scan.NewDirs(0),
+		stopping:  make(chan struct{}),
+		opened:    make(chan *transfer.Opened, 1),
+		ready:     make(chan *transfer.DataReady, 1),
+		fenced:    make(chan struct{}, 1),
+		finished:  make(chan *transfer.Finished, 1),
+		allIn:     make(chan struct{}),
+		entries:   make(map[uint64]*entry),
+		loads:     make(map[uint64]*load),
+		maxRate:   job.Spec.MaxRate,
+	}
+	if e.chunkSize == 0 {
+		e.chunkSize = transfer.DefaultChunkSize
+	}
+	e.files = newOpenFiles(e.dirs, maxOpenFiles)
+	e.credit.L, e.work.L, e.settle.L = &e.mu, &e.mu, &e.mu
+	e.out.init()
+	e.digests.init()
+	return e
+}
+
+// Stop asks Run to end the edge at a chunk boundary, leaving the destination as
+// end says. It returns at once; Run then returns an Error with reason Cancelled.
+// The first call counts.
+func (e *Edge) Stop(end transfer.End) {
+	e.stopOnce.Do(func() {
+		e.end = end
+		close(e.stopping)
+	})
+}
+
+// SetMaxRate limits the edge, in bytes per second; 0 lifts the limit.
+func (e *Edge) SetMaxRate(bytesPerSecond int64) {
+	e.mu.Lock()
+	e.maxRate = bytesPerSecond
+	out := e.outgoing
+	e.mu.Unlock()
+	if out != nil {
+		out.SetMaxRate(bytesPerSecond)
+	}
+}
+
+func (e *Edge) streams() int {
+	if n := e.job.Spec.Streams; n > 0 {
+		return min(n, transfer.MaxStreams)
+	}
+	return transfer.DefaultStreams
+}
