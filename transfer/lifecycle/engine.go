@@ -1,0 +1,303 @@
+package lifecycle
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/xferd/xferd/internal/fsroot"
+	"github.com/xferd/xferd/internal/store"
+	"github.com/xferd/xferd/transfer"
+	"github.com/xferd/xferd/transfer/sender"
+)
+
+// Edge is one attempt; see sender.Edge.
+type Edge interface {
+	Run(ctx context.Context) (sender.Summary, error)
+	Stop(end transfer.End)
+	SetMaxRate(bytesPerSecond int64)
+}
+
+// Peers reaches the targets of transfers.
+type Peers interface {
+	// Check tells at once whether a node can be a target: a NODE_UNKNOWN or
+	// NODE_DRAINING Error, or nil.
+	Check(node transfer.NodeID) error
+	// OpenTarget opens a control stream. Its errors are *transfer.Error.
+	OpenTarget(ctx context.Context, node transfer.NodeID) (transfer.TargetLink, error)
+	// Joined returns a channel that is closed when the next node appears: a
+	// reason to try again before the back-off is over.
+	Joined() <-chan struct{}
+}
+
+// Config is what an Engine needs. All fields but the times are required.
+type Config struct {
+	Node    transfer.NodeID
+	Store   *store.Store
+	Peers   Peers
+	Exports func() *fsroot.Exports
+	NewEdge func(job sender.Job, link transfer.TargetLink, obs sender.Observer) Edge
+	// Draining tells whether this node takes new transfers.
+	Draining func() bool
+	Log      *slog.Logger
+
+	MaxRunning int
+	MaxQueued  int
+	// MaxRate is the default and the upper bound of a transfer's rate, in bytes
+	// per second; 0 is none.
+	MaxRate   int64
+	Stall     time.Duration // without progress; 0: 10 minutes
+	Retention time.Duration // of ended transfers; 0: 30 days
+}
+
+// Engine owns the transfers whose source is this node. Its methods may be
+// called from any goroutine, before and while Run runs.
+type Engine struct {
+	cfg   Config
+	table *store.Table[record]
+
+	wake chan struct{} // to the admission loop, of capacity 1
+	wg   sync.WaitGroup
+
+	mu       sync.Mutex // guards what follows; taken after a job's own lock
+	jobs     map[string]*job
+	byUID    map[transfer.UID]*job
+	order    uint64
+	revision uint64
+	changed  chan struct{} // closed and replaced at every new revision
+	stopping bool
+	ctx      context.Context // of Run, for work that an operation starts
+}
+
+// New loads the transfers of the store. Those that ran when the node stopped
+// are queued again.
+func New(ctx context.Context, cfg Config) (*Engine, error) {
+	if cfg.Stall == 0 {
+		cfg.Stall = 10 * time.Minute
+	}
+	if cfg.Retention == 0 {
+		cfg.Retention = 30 * 24 * time.Hour
+	}
+	e := &Engine{
+		cfg:     cfg,
+		table:   store.NewTable[record](cfg.Store, "transfers"),
+		wake:    make(chan struct{}, 1),
+		jobs:    map[string]*job{},
+		byUID:   map[transfer.UID]*job{},
+		changed: make(chan struct{}),
+		// A watcher's token of an earlier life is always lower than every
+		// revision of this one, so that it is told everything again.
+		revision: cfg.Store.Incarnation() << 40,
+	}
+	return e, e.load(ctx)
+}
+
+func (e *Engine) load(ctx context.Context) error {
+	var all []record
+	err := e.table.All(func(_ string, r record) error {
+		all = append(all, r)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("load transfers: %w", err)
+	}
+	slices.SortFunc(all, func(a, b record) int { return int(a.Order) - int(b.Order) })
+	for _, r := range all {
+		j := e.newJob(r)
+		e.order = max(e.order, r.Order)
+		e.revision++
+		j.t.Revision = e.revision
+		j.publishLocked()
+		close(j.stored)
+		e.jobs[r.Transfer.ID] = j
+		e.byUID[r.Transfer.UID] = j
+		if s := j.t.State; s == transfer.StateRunning || s == transfer.StatePausing {
+			if _, err := j.step(ctx, evRequeue, nil); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Run admits and runs transfers until ctx ends. Then it stops what runs at the
+// next chunk boundary, keeping it for the next start, and returns after all of
+// it ended.
+func (e *Engine) Run(ctx context.Context) error {
+	defer e.wg.Wait()
+	e.mu.Lock()
+	e.ctx = ctx
+	e.mu.Unlock()
+	e.resumeCancelling(ctx)
+	sweep := time.NewTicker(time.Hour)
+	defer sweep.Stop()
+	e.poke()
+	for {
+		select {
+		case <-ctx.Done():
+			e.mu.Lock()
+			e.stopping = true
+			e.mu.Unlock()
+			return nil
+		case <-e.cfg.Store.Failed():
+			return fmt.Errorf("state of the node: %w", e.cfg.Store.Err())
+		case <-e.wake:
+			e.admit(ctx)
+		case <-sweep.C:
+			e.forget(ctx)
+		}
+	}
+}
+
+// poke makes the admission loop look again.
+func (e *Engine) poke() {
+	select {
+	case e.wake <- struct{}{}:
+	default:
+	}
+}
+
+// resumeCancelling takes up the cancels that a stop of the node interrupted.
+func (e *Engine) resumeCancelling(ctx context.Context) {
+	for _, j := range e.snapshot() {
+		if j.current().State == transfer.StateCancelling {
+			e.start(ctx, j)
+		}
+	}
+}
+
+// admit starts queued transfers while there are places.
+func (e *Engine) admit(ctx context.Context) {
+	for {
+		j := e.choose()
+		if j == nil {
+			return
+		}
+		if _, err := j.step(ctx, evAdmit, func(t *transfer.Transfer) {
+			if t.Started.IsZero() {
+				t.Started = time.Now()
+			}
+			t.WaitingReason, t.WaitingDetail = "", ""
+		}); err != nil {
+			// It was paused or cancelled this moment, or the store failed.
+			e.cfg.Log.Debug("not admitted", "transfer", j.id, "err", err)
+			if transfer.ReasonOf(err) == transfer.Internal {
+				return
+			}
+			continue
+		}
+		e.start(ctx, j)
+	}
+}
+
+func (e *Engine) choose() *job {
+	var queue []waiting
+	var jobs []*job
+	running, places := map[string]int{}, e.cfg.MaxRunning
+	for _, j := range e.snapshot() {
+		t := j.current()
+		switch t.State {
+		case transfer.StateQueued:
+			queue = append(queue, waiting{j.id, t.Spec.Priority, t.Spec.Principal, t.Created, j.order})
+			jobs = append(jobs, j)
+		case transfer.StateRunning, transfer.StatePausing, transfer.StateCancelling:
+			running[t.Spec.Principal]++
+			places--
+		}
+	}
+	if places <= 0 {
+		return nil
+	}
+	if i := pick(queue, running); i >= 0 {
+		return jobs[i]
+	}
+	return nil
+}
+
+// start runs j in a goroutine that Run waits for, unless it has one already.
+func (e *Engine) start(ctx context.Context, j *job) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if j.running || e.stopping {
+		return
+	}
+	j.running = true
+	e.wg.Go(func() {
+		for again := true; again; {
+			j.run(ctx)
+			// What was asked between the end of run and now found running set,
+			// and started nothing.
+			j.mu.Lock()
+			again = ctx.Err() == nil && (j.t.State == transfer.StateRunning || j.t.State == transfer.StateCancelling)
+			j.running = again
+			j.mu.Unlock()
+		}
+		e.poke()
+	})
+}
+
+// snapshot returns all jobs, in the order of submission.
+func (e *Engine) snapshot() []*job {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	all := make([]*job, 0, len(e.jobs))
+	for _, j := range e.jobs {
+		if j.snap.Load() != nil { // it is stored
+			all = append(all, j)
+		}
+	}
+	slices.SortFunc(all, func(a, b *job) int { return int(int64(a.order) - int64(b.order)) })
+	return all
+}
+
+func (e *Engine) job(id string) (*job, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if j, ok := e.jobs[id]; ok && j.snap.Load() != nil {
+		return j, nil
+	}
+	return nil, &transfer.Error{
+		Reason: transfer.TransferNotFound, Side: transfer.SideOwner, Node: e.cfg.Node,
+		Err:  fmt.Errorf("no transfer %q", id),
+		Hint: "list the ones there are: xferctl transfers ls",
+	}
+}
+
+// forget removes transfers that ended longer ago than the retention.
+func (e *Engine) forget(ctx context.Context) {
+	for _, j := range e.snapshot() {
+		t := j.current()
+		if !t.State.Terminal() || time.Since(t.Ended) < e.cfg.Retention {
+			continue
+		}
+		if err := e.cfg.Store.Update(ctx, func(tx *store.Tx) error { return e.table.Delete(tx, j.id) }); err != nil {
+			e.cfg.Log.Error("forget transfer", "transfer", j.id, "err", err)
+			return
+		}
+		if err := e.cfg.Store.RemoveLogs(store.Owner, t.UID.String()); err != nil {
+			e.cfg.Log.Warn("remove logs of a forgotten transfer", "transfer", j.id, "err", err)
+		}
+		e.mu.Lock()
+		delete(e.jobs, j.id)
+		delete(e.byUID, t.UID)
+		e.mu.Unlock()
+	}
+}
+
+// Load counts the transfers that wait and that run.
+func (e *Engine) Load() (queued, running int) {
+	for _, j := range e.snapshot() {
+		switch t := j.current(); {
+		case t.State == transfer.StateQueued:
+			queued++
+		case !t.State.Terminal() && t.State != transfer.StatePaused:
+			running++
+		}
+	}
+	return queued, running
+}

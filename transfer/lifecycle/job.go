@@ -1,0 +1,176 @@
+package lifecycle
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/xferd/xferd/internal/store"
+	"github.com/xferd/xferd/transfer"
+)
+
+// record is the durable form of a transfer.
+type record struct {
+	Order    uint64 // of submission
+	SpecHash []byte // Submission.Same
+	Purge    bool   `json:",omitempty"` // the cancel that is under way drops the partials
+	Transfer transfer.Transfer
+}
+
+// job is one transfer of this node and, while it runs, its current attempt.
+type job struct {
+	e     *Engine
+	id    string
+	order uint64
+	hash  []byte
+
+	// stored is closed when the first store of a submission ended; snap is nil
+	// for good if that failed.
+	stored chan struct{}
+	// snap is what everybody may read; a value that nothing changes any more.
+	snap atomic.Pointer[transfer.Transfer]
+
+	results sharedLog
+
+	mu      sync.Mutex // guards what follows, and is held over the store's write
+	t       transfer.Transfer
+	edge    Edge          // of the running attempt
+	purge   bool          // asked for with the cancel
+	running bool          // has a goroutine; see Engine.start
+	nudge   chan struct{} // of capacity 1: something was asked, or a node joined
+}
+
+func (e *Engine) newJob(r record) *job {
+	j := &job{e: e, id: r.Transfer.ID, order: r.Order, hash: r.SpecHash, t: r.Transfer, purge: r.Purge, nudge: make(chan struct{}, 1), stored: make(chan struct{})}
+	if j.t.Counters.BytesMoved == nil {
+		j.t.Counters.BytesMoved = map[string]int64{}
+	}
+	return j
+}
+
+// current returns the latest snapshot.
+func (j *job) current() transfer.Transfer { return *j.snap.Load() }
+
+// publishLocked makes j.t the snapshot that everybody sees.
+func (j *job) publishLocked() {
+	t := j.t
+	t.Counters = t.Counters.Clone()
+	j.snap.Store(&t)
+}
+
+// announce gives j's transfer the next revision, publishes it and wakes
+// watchers. The caller holds j.mu.
+func (j *job) announce() {
+	e := j.e
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.revision++
+	j.t.Revision = e.revision
+	j.t.Updated = time.Now()
+	j.publishLocked()
+	close(e.changed)
+	e.changed = make(chan struct{})
+}
+
+// step takes one transition: stored first, then shown. change, where not nil,
+// edits the transfer along with it.
+func (j *job) step(ctx context.Context, on event, change func(t *transfer.Transfer)) (transfer.State, error) {
+	return j.stepTo(ctx, on, "", change)
+}
+
+func (j *job) stepTo(ctx context.Context, on event, result transfer.State, change func(t *transfer.Transfer)) (transfer.State, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	to, refused := next(j.t.State, on, result)
+	if refused != nil {
+		refused.Node, refused.Path = j.e.cfg.Node, ""
+		return j.t.State, refused
+	}
+	old := j.t
+	j.t.State = to
+	if change != nil {
+		change(&j.t)
+	}
+	if to.Terminal() && j.t.Ended.IsZero() {
+		j.t.Ended = time.Now()
+		j.t.WaitingReason, j.t.WaitingDetail, j.t.NextAttempt = "", "", time.Time{}
+	}
+	if err := j.store(ctx); err != nil {
+		j.t = old
+		return old.State, err
+	}
+	j.announce()
+	return to, nil
+}
+
+// store writes the record. A cancelled context does not stop it: the state of a
+// transfer must not depend on who waits for it.
+func (j *job) store(ctx context.Context) error {
+	r := record{Order: j.order, SpecHash: j.hash, Transfer: j.t, Purge: j.purge}
+	update := j.e.cfg.Store.Update
+	if j.t.State.Terminal() || j.t.State == transfer.StateCancelling {
+		update = j.e.cfg.Store.UpdateReserved // it ends work, also on a full disk
+	}
+	err := update(context.WithoutCancel(ctx), func(tx *store.Tx) error {
+		return j.e.table.Put(tx, j.id, r)
+	})
+	if err != nil {
+		return storeError(err, j.e.cfg.Node)
+	}
+	return nil
+}
+
+// edit changes a transfer without a transition, and shows it. It is stored with
+// the next transition, or at once where durable is set.
+func (j *job) edit(ctx context.Context, durable bool, change func(t *transfer.Transfer)) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	old := j.t
+	change(&j.t)
+	if durable {
+		if err := j.store(ctx); err != nil {
+			j.t = old
+			return err
+		}
+	}
+	j.announce()
+	return nil
+}
+
+// setEdge makes the running attempt known to those who want to stop it. What
+// was asked for before that reaches it now.
+func (j *job) setEdge(edge Edge) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.edge = edge
+	if edge != nil {
+		j.stopLocked()
+	}
+}
+
+// stopLocked passes the wish of the current state on to the attempt.
+func (j *job) stopLocked() {
+	if j.edge != nil {
+		if end := j.endLocked(); end != 0 {
+			j.edge.Stop(end)
+		}
+	}
+	select {
+	case j.nudge <- struct{}{}:
+	default:
+	}
+}
+
+func (j *job) endLocked() transfer.End {
+	switch j.t.State {
+	case transfer.StatePausing:
+		return transfer.EndPause
+	case transfer.StateCancelling:
+		if j.purge {
+			return transfer.EndPurge
+		}
+		return transfer.EndCancel
+	}
+	return 0
+}

@@ -1,0 +1,244 @@
+package lifecycle
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/xferd/xferd/transfer"
+	"github.com/xferd/xferd/transfer/sender"
+	"github.com/xferd/xferd/transport"
+)
+
+// observer gathers what one attempt tells, and shows it a few times a second:
+// an edge can end a hundred thousand entries in that time.
+type observer struct {
+	j   *job
+	dog *watchdog
+	log *results
+
+	mu       sync.Mutex
+	base     transfer.Counters // of earlier attempts
+	c        transfer.Counters // base and this attempt
+	path     transfer.Path
+	opened   *transfer.Opened
+	failures []transfer.Result
+	progress sender.Progress
+	good     int64 // entries that were published or the same already
+	advanced bool  // something moved in this attempt
+	dirty    bool
+}
+
+func newObserver(j *job, dog *watchdog) (*observer, error) {
+	t := j.current()
+	log, err := openResults(&j.results, j.e.cfg.Store, t.UID)
+	if err != nil {
+		return nil, err
+	}
+	base := t.Counters.Clone()
+	// What an attempt finds and how it ends is counted anew by the next one;
+	// what was published stays counted.
+	base.EntriesFound, base.ScanDone, base.FilesTotal, base.BytesTotal = 0, false, 0, 0
+	base.FilesSame, base.FilesSkipped, base.FilesFailed, base.EntriesFailed = 0, 0, 0, 0
+	base.SpecialSkipped, base.EntriesLost, base.BytesDone = 0, 0, 0
+	path := t.Path
+	path.Fallbacks = slices.Clone(path.Fallbacks)
+	return &observer{j: j, dog: dog, log: log, base: base, c: base.Clone(), path: path}, nil
+}
+
+// start shows progress, and ends the attempt by giveUp when the watchdog says
+// so, until the function that it returns was called.
+func (o *observer) start(ctx context.Context, giveUp func(*transfer.Error)) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		tick := time.NewTicker(progressEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			o.show(ctx)
+			t := o.j.current()
+			if err := o.dog.expired(&t); err != nil {
+				giveUp(err)
+				return
+			}
+		}
+	})
+	return func() {
+		cancel()
+		wg.Wait()
+	}
+}
+
+func (o *observer) show(ctx context.Context) {
+	o.mu.Lock()
+	if !o.dirty {
+		o.mu.Unlock()
+		return
+	}
+	o.dirty = false
+	change := o.changeLocked()
+	o.mu.Unlock()
+	_ = o.log.flush() // its error ends the attempt in close
+	_ = o.j.edit(ctx, false, change)
+}
+
+// changeLocked returns an edit that puts what was gathered so far into the
+// transfer.
+func (o *observer) changeLocked() func(*transfer.Transfer) {
+	c, path, failures, opened := o.c.Clone(), o.path, slices.Clone(o.failures), o.opened
+	path.Fallbacks = slices.Clone(path.Fallbacks)
+	return func(t *transfer.Transfer) {
+		attempts := t.Counters.Attempts
+		t.Counters = c
+		t.Counters.Attempts = attempts
+		t.Path, t.Failures = path, failures
+		if opened != nil {
+			t.Resolved = opened.ResolvedTo
+			if t.State == transfer.StateRunning {
+				t.WaitingReason, t.WaitingDetail, t.NextAttempt = "", "", time.Time{}
+			}
+		}
+	}
+}
+
+// close shows the rest and makes the results durable.
+func (o *observer) close() error {
+	o.mu.Lock()
+	o.dirty = true
+	o.mu.Unlock()
+	err := o.log.close()
+	o.show(context.Background())
+	return err
+}
+
+// ending is the state that the results call for, and why.
+func (o *observer) ending(s *sender.Summary) (transfer.State, *transfer.Error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return decide(o.good, o.c.EntriesFailed, s)
+}
+
+func (o *observer) moved() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.advanced
+}
+
+// Opened implements sender.Observer.
+func (o *observer) Opened(m *transfer.Opened) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.opened, o.dirty = m, true
+}
+
+// Path implements sender.Observer.
+func (o *observer) Path(name string, why transport.Reason) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if old := o.path.Transport; old != "" && old != name {
+		o.path.Fallbacks = append(o.path.Fallbacks, transfer.Fallback{Time: time.Now(), From: old, To: name, Reason: why})
+	}
+	o.path.Transport, o.path.Reason = name, why
+	o.path.Verify = string(o.j.current().Spec.Verify)
+	if name == transport.Local && o.path.Verify == string(transfer.VerifyWire) {
+		o.path.Verify = "kernel_copy" // no user-space program saw the bytes
+	}
+	o.dirty = true
+}
+
+// Progress implements sender.Observer.
+func (o *observer) Progress(p sender.Progress) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	last := o.progress
+	o.progress, o.dirty = p, true
+	if p.BytesDone > last.BytesDone || p.Entries > last.Entries || p.Stats.Bytes > last.Stats.Bytes {
+		o.advanced = true
+		o.dog.feed()
+	}
+	c := &o.c
+	c.EntriesFound, c.ScanDone = p.Entries, p.ScanDone
+	c.FilesTotal, c.BytesTotal = p.Files, p.Bytes
+	c.SpecialSkipped = p.SpecialSkipped
+	c.BytesDone = p.BytesDone + p.BytesSame
+	c.Mismatches, c.Restarts = o.base.Mismatches+p.Mismatches, o.base.Restarts+p.Restarts
+	if o.path.Transport != "" {
+		c.BytesMoved[o.path.Transport] = o.base.BytesMoved[o.path.Transport] + p.Stats.Bytes
+	}
+	o.path.Source = p.Stats
+}
+
+// Result implements sender.Observer.
+func (o *observer) Result(r transfer.Result) {
+	earlier := r.Outcome == transfer.OutcomeSame && o.log.published(r.Path)
+	if !earlier {
+		o.log.add(&r)
+	}
+	o.dog.feed()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.dirty, o.advanced = true, true
+	c := &o.c
+	if r.Outcome == transfer.OutcomePublished || r.Outcome == transfer.OutcomeSame {
+		o.good++
+	}
+	switch {
+	case earlier: // counted when it was published
+	case r.Outcome == transfer.OutcomeFailed:
+		c.EntriesFailed++
+		if r.Kind == transfer.KindFile {
+			c.FilesFailed++
+		}
+		if len(o.failures) < transfer.MaxFailuresShown {
+			o.failures = append(o.failures, r)
+		}
+	case r.Kind == transfer.KindFile:
+		switch r.Outcome {
+		case transfer.OutcomePublished:
+			c.FilesCopied++
+		case transfer.OutcomeSame:
+			c.FilesSame++
+		case transfer.OutcomeSkipped:
+			c.FilesSkipped++
+		}
+	case r.Outcome == transfer.OutcomePublished && r.Kind == transfer.KindDir:
+		c.DirsMade++
+	case r.Outcome == transfer.OutcomePublished:
+		c.LinksMade++
+	}
+	if r.Lost != 0 {
+		c.EntriesLost++
+	}
+}
+
+// bottleneck names the stage in which the streams of an edge spent most of
+// their time, empty where nothing stands out.
+func bottleneck(p *transfer.Path) string {
+	stages := []struct {
+		name string
+		d    time.Duration
+	}{
+		{"source read", p.Source.ReadTime},
+		{"target write", p.Target.PlaceTime},
+		{"verify", max(p.Source.HashTime, p.Target.HashTime)},
+	}
+	// The source waits on send for the network or for a target that does not
+	// keep up. The target waits on receive for the network or the source.
+	network := min(p.Source.WireTime, p.Target.WireTime)
+	best, most := "network", network
+	for _, s := range stages {
+		if s.d > most {
+			best, most = s.name, s.d
+		}
+	}
+	if most == 0 {
+		return ""
+	}
+	return best
+}

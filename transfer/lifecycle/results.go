@@ -1,0 +1,197 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"sync"
+
+	"github.com/zeebo/xxh3"
+
+	"github.com/xferd/xferd/internal/store"
+	"github.com/xferd/xferd/transfer"
+	"github.com/xferd/xferd/transfer/manifest"
+)
+
+// The results of a transfer's entries are in an append-only log. Every attempt
+// begins with a mark and reports all entries again, so a reader passes over
+// what earlier attempts said, but for what they published or deleted: the
+// later ones found that to be the same.
+const (
+	resultsLog   = "results"
+	frameResult  = 1
+	frameAttempt = 2
+	flushResults = 512
+)
+
+// sharedLog is a job's results log, opened once for all who use it at a time:
+// opening it a second time while it grows would take a frame that is being
+// written for a torn one.
+type sharedLog struct {
+	mu   sync.Mutex
+	log  *store.Log
+	refs int
+}
+
+// acquire opens the log; make says whether to make it. The caller releases.
+func (l *sharedLog) acquire(s *store.Store, uid transfer.UID, create bool) (*store.Log, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.refs == 0 {
+		log, err := s.OpenLog(store.Owner, uid.String(), resultsLog)
+		if errors.Is(err, fs.ErrNotExist) && create {
+			log, err = s.CreateLog(store.Owner, uid.String(), resultsLog)
+		}
+		if err != nil {
+			return nil, err
+		}
+		l.log = log
+	}
+	l.refs++
+	return l.log, nil
+}
+
+func (l *sharedLog) release() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.refs--; l.refs > 0 {
+		return nil
+	}
+	return l.log.Close()
+}
+
+// results writes the log of one attempt. Safe for concurrent use.
+type results struct {
+	shared *sharedLog
+	log    *store.Log
+	// earlier holds the hashes of the paths that earlier attempts published, 8
+	// bytes each; empty in the first attempt.
+	earlier map[uint64]struct{}
+
+	mu      sync.Mutex
+	pending []store.Frame
+	err     error // of a write; ends the attempt
+}
+
+func openResults(shared *sharedLog, s *store.Store, uid transfer.UID) (*results, error) {
+	log, err := shared.acquire(s, uid, true)
+	if err != nil {
+		return nil, err
+	}
+	r := &results{shared: shared, log: log, earlier: map[uint64]struct{}{}}
+	err = log.Read(0, func(_ int64, typ uint8, payload []byte) error {
+		if typ != frameResult {
+			return nil
+		}
+		res, _, err := manifest.DecodeResult(payload)
+		if err == nil && res.Outcome == transfer.OutcomePublished {
+			r.earlier[xxh3.HashString(res.Path)] = struct{}{}
+		}
+		return err
+	})
+	if err == nil {
+		_, err = log.Append(frameAttempt, nil)
+	}
+	if err != nil {
+		return nil, errors.Join(err, shared.release())
+	}
+	return r, nil
+}
+
+// published reports whether an earlier attempt published the path.
+func (r *results) published(path string) bool {
+	_, ok := r.earlier[xxh3.HashString(path)]
+	return ok
+}
+
+// add appends a result, with a write every few hundred.
+func (r *results) add(res *transfer.Result) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.pending = append(r.pending, store.Frame{Type: frameResult, Payload: manifest.AppendResult(nil, res)})
+	if len(r.pending) >= flushResults {
+		r.flushLocked()
+	}
+}
+
+func (r *results) flushLocked() {
+	if r.err == nil && len(r.pending) > 0 {
+		_, r.err = r.log.AppendBatch(r.pending)
+	}
+	r.pending = r.pending[:0]
+}
+
+// flush writes what is pending, so that readers see it.
+func (r *results) flush() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.flushLocked()
+	return r.err
+}
+
+// close makes the results durable.
+func (r *results) close() error {
+	err := r.flush()
+	if err == nil {
+		err = r.log.Sync(context.Background())
+	}
+	return errors.Join(err, r.shared.release())
+}
+
+// Entries returns a page of results; see server.Engine. The cursor is the
+// offset of the frame to go on with.
+func (e *Engine) Entries(_ context.Context, id string, q transfer.EntryQuery, after uint64, limit int) ([]transfer.Result, uint64, error) {
+	j, err := e.job(id)
+	if err != nil {
+		return nil, 0, err
+	}
+	t := j.current()
+	log, err := j.results.acquire(e.cfg.Store, t.UID, false)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, 0, nil // it has not run yet
+	}
+	if err != nil {
+		return nil, 0, storeError(err, e.cfg.Node)
+	}
+	defer j.results.release()
+
+	last, err := lastAttempt(log)
+	if err != nil {
+		return nil, 0, storeError(err, e.cfg.Node)
+	}
+	var out []transfer.Result
+	var next uint64
+	stop := errors.New("page is full")
+	err = log.Read(int64(after), func(off int64, typ uint8, payload []byte) error {
+		if typ != frameResult {
+			return nil
+		}
+		res, _, err := manifest.DecodeResult(payload)
+		if err != nil {
+			return err
+		}
+		if off < last && res.Outcome != transfer.OutcomePublished && res.Outcome != transfer.OutcomeDeleted || !q.Match(&res) {
+			return nil
+		}
+		if len(out) == limit {
+			next = uint64(off)
+			return stop
+		}
+		out = append(out, res)
+		return nil
+	})
+	if err != nil && !errors.Is(err, stop) {
+		return nil, 0, storeError(err, e.cfg.Node)
+	}
+	return out, next, nil
+}
+
+func lastAttempt(log *store.Log) (last int64, err error) {
+	err = log.Read(0, func(off int64, typ uint8, _ []byte) error {
+		if typ == frameAttempt {
+			last = off
+		}
+		return nil
+	})
+	return last, err
+}

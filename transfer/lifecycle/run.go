@@ -1,0 +1,253 @@
+package lifecycle
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/xferd/xferd/transfer"
+	"github.com/xferd/xferd/transfer/sender"
+)
+
+const (
+	firstBackoff = 200 * time.Millisecond
+	maxBackoff   = 30 * time.Second
+	// releaseTimeout bounds how long a cancel waits for a target that does not
+	// answer; its lock then lapses by itself (orphan_ttl).
+	releaseTimeout = 5 * time.Second
+	progressEvery  = 200 * time.Millisecond
+)
+
+// run drives a job until it is over, paused, or ctx ends (the node stops).
+func (j *job) run(ctx context.Context) {
+	w := &watchdog{limit: j.e.cfg.Stall}
+	w.feed()
+	for failures := 0; ; {
+		switch t := j.current(); t.State {
+		case transfer.StateRunning, transfer.StatePausing:
+		case transfer.StateCancelling:
+			j.release(ctx)
+			continue
+		default:
+			return
+		}
+		moved, err := j.attempt(ctx, w)
+		if ctx.Err() != nil {
+			// The node stops: the state stays as it is and is taken up at the
+			// next start.
+			return
+		}
+		if j.conclude(ctx, err) {
+			return
+		}
+		if moved {
+			failures = 0
+		}
+		failures++
+		j.wait(ctx, w, failures)
+		if ctx.Err() != nil {
+			return
+		}
+	}
+}
+
+// attempt runs one edge and merges what it did. The error is nil when the edge
+// came to its end; then the result was stored. moved tells whether anything
+// progressed.
+func (j *job) attempt(ctx context.Context, w *watchdog) (moved bool, err error) {
+	t := j.current()
+	if err := w.expired(&t); err != nil {
+		return false, err
+	}
+	if err := j.edit(ctx, true, func(t *transfer.Transfer) {
+		t.Epoch++
+		t.Counters.Attempts++
+	}); err != nil {
+		return false, err
+	}
+	t = j.current()
+	link, err := j.e.cfg.Peers.OpenTarget(ctx, t.Spec.Target)
+	if err != nil {
+		return false, err
+	}
+	defer link.Close()
+	obs, err := newObserver(j, w)
+	if err != nil {
+		return false, storeError(err, j.e.cfg.Node)
+	}
+	edge := j.e.cfg.NewEdge(j.sendJob(&t), link, obs)
+	stop := obs.start(ctx, func(err *transfer.Error) {
+		w.give(err)
+		edge.Stop(transfer.EndCancel)
+	})
+	j.setEdge(edge)
+	summary, runErr := edge.Run(ctx)
+	j.setEdge(nil)
+	stop()
+	if err := obs.close(); err != nil {
+		return obs.moved(), storeError(err, j.e.cfg.Node)
+	}
+	if e := w.given(); e != nil && runErr != nil {
+		return obs.moved(), e
+	}
+	if runErr != nil {
+		return obs.moved(), runErr
+	}
+	state, end := obs.ending(&summary)
+	_, err = j.stepTo(ctx, evDone, state, func(t *transfer.Transfer) {
+		t.Err = end
+		t.Counters.Deleted += summary.Deleted
+		t.Path.Target = summary.TargetStats
+		t.Path.Bottleneck = bottleneck(&t.Path)
+	})
+	return true, err
+}
+
+func (j *job) sendJob(t *transfer.Transfer) sender.Job {
+	return sender.Job{
+		Spec: t.Spec, ID: t.ID, UID: t.UID, StateUUID: j.e.cfg.Store.StateUUID(), Epoch: t.Epoch,
+		TargetDistinct: t.Spec.Target != j.e.cfg.Node,
+	}
+}
+
+// decide returns how a transfer ends whose edge ran to its end: good entries
+// were published or the same already, failed ones were not.
+func decide(good, failed int64, s *sender.Summary) (transfer.State, *transfer.Error) {
+	err := s.TargetErr
+	if failed = max(failed, s.Failed, s.ScanErrors); failed > 0 {
+		if first := s.FirstFailure; first != nil && (failed == 1 || good == 0) {
+			err = first
+		} else if err == nil {
+			err = &transfer.Error{
+				Reason: transfer.PartialFailure, Side: transfer.SideOwner, Phase: transfer.PhaseFinish,
+				Err:  fmt.Errorf("%d entries failed", failed),
+				Hint: "see which and why with: xferctl transfers show",
+			}
+		}
+	}
+	switch {
+	case err == nil:
+		return transfer.StateSucceeded, nil
+	case good > 0:
+		return transfer.StatePartial, err
+	}
+	return transfer.StateFailed, err
+}
+
+// conclude decides what follows an attempt and reports whether the job is over
+// or parked.
+func (j *job) conclude(ctx context.Context, err error) bool {
+	if err == nil {
+		return true
+	}
+	e := asError(err, j.e.cfg.Node)
+	var to transfer.State
+	var stepErr error
+	switch {
+	case e.Reason == transfer.Cancelled && j.current().State != transfer.StateRunning:
+		if j.current().State == transfer.StateCancelling {
+			// The edge told the target already: nothing is left to release.
+			to, stepErr = j.step(ctx, evAborted, j.cancelled)
+			break
+		}
+		to, stepErr = j.step(ctx, evAborted, nil)
+	case e.Reason.Transient() && !final(j, e):
+		to, stepErr = j.step(ctx, evRetry, func(t *transfer.Transfer) {
+			t.WaitingReason, t.WaitingDetail = e.Reason, e.Error()
+		})
+	default:
+		to, stepErr = j.step(ctx, evFail, func(t *transfer.Transfer) {
+			t.Err = e
+			if t.State == transfer.StateCancelled {
+				j.cancelled(t)
+			}
+		})
+	}
+	if stepErr != nil {
+		// Full state disk: it is tried again, since the files are at the target
+		// and only the record of it is missing. A failed store ends Run.
+		j.e.cfg.Log.Error("store the state of a transfer", "transfer", j.id, "err", stepErr)
+		return false
+	}
+	return to != transfer.StateRunning && to != transfer.StateCancelling
+}
+
+// final reports whether an error ends the transfer although it is of a kind
+// that may pass: its patience ran out.
+func final(_ *job, e *transfer.Error) bool { return e.Reason == transfer.Stalled }
+
+// cancelled puts the reason of a cancelled transfer in.
+func (j *job) cancelled(t *transfer.Transfer) {
+	t.Err = &transfer.Error{
+		Reason: transfer.Cancelled, Side: transfer.SideOwner, Node: j.e.cfg.Node,
+		Err:  fmt.Errorf("cancelled"),
+		Hint: "running the same command again goes on from here",
+	}
+}
+
+// release ends a cancelled transfer that has no running attempt: the target is
+// told, if it can be reached, so that it frees the destination.
+func (j *job) release(ctx context.Context) {
+	t := j.current()
+	if t.Epoch > 0 {
+		rctx, cancel := context.WithTimeout(ctx, releaseTimeout)
+		if err := j.abort(rctx, &t); err != nil {
+			j.e.cfg.Log.Warn("the target of a cancelled transfer was not told; its lock lapses by itself",
+				"transfer", j.id, "target", t.Spec.Target, "err", err)
+		}
+		cancel()
+	}
+	if ctx.Err() != nil {
+		return
+	}
+	if _, err := j.step(ctx, evAborted, j.cancelled); err != nil {
+		j.e.cfg.Log.Error("store the state of a transfer", "transfer", j.id, "err", err)
+	}
+}
+
+// abort opens an edge only to end it.
+func (j *job) abort(ctx context.Context, t *transfer.Transfer) error {
+	if err := j.edit(ctx, true, func(t *transfer.Transfer) { t.Epoch++ }); err != nil {
+		return err
+	}
+	link, err := j.e.cfg.Peers.OpenTarget(ctx, t.Spec.Target)
+	if err != nil {
+		return err
+	}
+	defer link.Close()
+	j.mu.Lock()
+	end := j.endLocked()
+	j.mu.Unlock()
+	return sender.Release(ctx, j.sendJob(new(j.current())), link, end)
+}
+
+// wait holds the next attempt off, with jitter so that the transfers of a node
+// that came back do not all rush to it, until the back-off is over, a node
+// joins, or something is asked of the job.
+func (j *job) wait(ctx context.Context, w *watchdog, failures int) {
+	d := min(maxBackoff, firstBackoff<<min(failures-1, 10))
+	d = d/2 + rand.N(d/2+1)
+	t := j.current()
+	if left, ok := w.left(&t); ok && left < d {
+		d = left
+	}
+	_ = j.edit(ctx, false, func(t *transfer.Transfer) { t.NextAttempt = time.Now().Add(d) })
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	joined := j.e.cfg.Peers.Joined()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+			return
+		case <-joined:
+			return
+		case <-j.nudge:
+			if j.current().State != transfer.StateRunning {
+				return
+			}
+		}
+	}
+}
