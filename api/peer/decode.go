@@ -1,0 +1,222 @@
+package peer
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	peerv1 "github.com/xferd/xferd/api/peer/v1"
+	"github.com/xferd/xferd/transfer"
+	"github.com/xferd/xferd/transfer/manifest"
+	"github.com/xferd/xferd/transport"
+)
+
+// maxPacked bounds the entries or results of one message, before anything is
+// allocated for them.
+const maxPacked = 1 << 14
+
+func decodeToTarget(p *peerv1.ToTarget) (transfer.ToTarget, error) {
+	switch m := p.GetMessage().(type) {
+	case *peerv1.ToTarget_Open:
+		return decodeOpen(m.Open)
+	case *peerv1.ToTarget_Entries:
+		if m.Entries.GetCount() > maxPacked {
+			return nil, fmt.Errorf("%d entries in one message", m.Entries.GetCount())
+		}
+		out := &transfer.Entries{Entries: make([]transfer.Entry, m.Entries.GetCount())}
+		b, err := m.Entries.GetPacked(), error(nil)
+		for i := range out.Entries {
+			if out.Entries[i], b, err = manifest.DecodeEntry(b); err != nil {
+				return nil, fmt.Errorf("entry: %w", err)
+			}
+		}
+		return out, leftOver(b)
+	case *peerv1.ToTarget_EntriesDone:
+		out := &transfer.EntriesDone{Done: make([]transfer.EntryDone, len(m.EntriesDone.GetDone()))}
+		for i, d := range m.EntriesDone.GetDone() {
+			digest, err := decodeDigest(d.GetDigest())
+			if err != nil {
+				return nil, err
+			}
+			out.Done[i] = transfer.EntryDone{Entry: d.GetEntry(), Digest: digest}
+		}
+		return out, nil
+	case *peerv1.ToTarget_EntryDigests:
+		b := m.EntryDigests.GetDigests()
+		if len(b)%16 != 0 {
+			return nil, errors.New("digests are not a multiple of 16 bytes")
+		}
+		out := &transfer.EntryDigests{Entry: m.EntryDigests.GetEntry(), Digests: make([]transport.Digest, len(b)/16)}
+		for i := range out.Digests {
+			copy(out.Digests[i][:], b[16*i:])
+		}
+		return out, nil
+	case *peerv1.ToTarget_EntryRestart:
+		e, rest, err := manifest.DecodeEntry(m.EntryRestart.GetPacked())
+		if err != nil {
+			return nil, fmt.Errorf("entry: %w", err)
+		}
+		return &transfer.EntryRestart{Entry: e}, leftOver(rest)
+	case *peerv1.ToTarget_EntryGiveUp:
+		e := decodeError(m.EntryGiveUp.GetErr())
+		if e == nil {
+			return nil, errors.New("an entry is given up without a reason")
+		}
+		return &transfer.EntryGiveUp{Entry: m.EntryGiveUp.GetEntry(), Err: e}, nil
+	case *peerv1.ToTarget_ScanDone:
+		return &transfer.ScanDone{Entries: m.ScanDone.GetEntries(), Failed: m.ScanDone.GetFailed()}, nil
+	case *peerv1.ToTarget_PrepareData:
+		return &transfer.PrepareData{Transports: m.PrepareData.GetTransports(), Streams: int(m.PrepareData.GetStreams())}, nil
+	case *peerv1.ToTarget_FenceData:
+		return &transfer.FenceData{}, nil
+	case *peerv1.ToTarget_Finish:
+		return &transfer.Finish{}, nil
+	case *peerv1.ToTarget_Abort:
+		end := transfer.End(m.Abort.GetEnd())
+		if end < transfer.EndPause || end > transfer.EndPurge {
+			return nil, fmt.Errorf("abort of unknown kind %d", m.Abort.GetEnd())
+		}
+		return &transfer.Abort{End: end}, nil
+	case *peerv1.ToTarget_Ping:
+		return &transfer.Ping{Seq: m.Ping.GetSeq()}, nil
+	}
+	return nil, fmt.Errorf("unknown message %T", p.GetMessage())
+}
+
+func decodeOpen(p *peerv1.Open) (*transfer.Open, error) {
+	o := p.GetOptions()
+	m := &transfer.Open{
+		Owner: transfer.NodeID(p.GetOwner()), ID: p.GetId(), StateUUID: p.GetStateUuid(), Epoch: p.GetEpoch(),
+		Principal: p.GetPrincipal(), Mode: transfer.Mode(p.GetMode()), Dest: string(p.GetDest()),
+		DestMode: transfer.DestMode(p.GetDestMode()), ValidateOnly: p.GetValidateOnly(),
+		BytesHint: p.GetBytesHint(), EntriesHint: p.GetEntriesHint(),
+		Options: transfer.Options{
+			Preserve: transfer.Preserve(o.GetPreserve()), Compare: transfer.Compare(o.GetCompare()),
+			Update: o.GetUpdate(), NoClobber: o.GetNoClobber(), Force: o.GetForce(), DryRun: o.GetDryRun(),
+			Delete: o.GetDelete(), Chmod: o.GetChmod(), Verify: transfer.Verify(o.GetVerify()),
+			Durability: transfer.Durability(o.GetDurability()), ChunkSize: o.GetChunkSize(), Streams: int(o.GetStreams()),
+		},
+	}
+	if o != nil {
+		m.Options.MaxDelete, m.Options.ChownUID, m.Options.ChownGID = o.MaxDelete, o.ChownUid, o.ChownGid
+	}
+	if len(p.GetUid()) != len(m.UID) {
+		return nil, fmt.Errorf("uid of %d bytes", len(p.GetUid()))
+	}
+	copy(m.UID[:], p.GetUid())
+	for _, s := range p.GetSources() {
+		m.Sources = append(m.Sources, string(s))
+	}
+	for _, f := range o.GetFilters() {
+		m.Options.Filters = append(m.Options.Filters, transfer.FilterRule{Include: f.GetInclude(), Pattern: string(f.GetPattern())})
+	}
+	return m, nil
+}
+
+func decodeToOwner(p *peerv1.ToOwner) (transfer.ToOwner, error) {
+	switch m := p.GetMessage().(type) {
+	case *peerv1.ToOwner_Opened:
+		o := m.Opened
+		return &transfer.Opened{
+			Node: transfer.NodeID(o.GetNode()), Incarnation: o.GetIncarnation(), Credits: o.GetCredits(),
+			Transports: o.GetTransports(), ResolvedTo: string(o.GetResolvedTo()), FreeBytes: o.GetFreeBytes(),
+		}, nil
+	case *peerv1.ToOwner_Refused:
+		e := decodeError(m.Refused.GetErr())
+		if e == nil {
+			return nil, errors.New("refused without a reason")
+		}
+		return &transfer.Refused{Err: e}, nil
+	case *peerv1.ToOwner_DataReady:
+		out := &transfer.DataReady{Err: decodeError(m.DataReady.GetErr())}
+		if out.Err != nil {
+			return out, nil
+		}
+		g := m.DataReady.GetGrant()
+		out.Grant = transport.Grant{Transport: g.GetTransport(), Addr: g.GetAddr(), Incarnation: g.GetIncarnation(), Params: g.GetParams()}
+		for _, t := range g.GetTokens() {
+			if len(t) != 32 {
+				return nil, fmt.Errorf("token of %d bytes", len(t))
+			}
+			out.Grant.Tokens = append(out.Grant.Tokens, [32]byte(t))
+		}
+		return out, nil
+	case *peerv1.ToOwner_DataFenced:
+		return &transfer.DataFenced{}, nil
+	case *peerv1.ToOwner_Answers:
+		out := &transfer.Answers{Answers: make([]transfer.Answer, len(m.Answers.GetAnswers()))}
+		for i, a := range m.Answers.GetAnswers() {
+			w := transfer.Want(a.GetWant())
+			if w < transfer.WantAll || w > transfer.WantDigests {
+				return nil, fmt.Errorf("answer of unknown kind %d", a.GetWant())
+			}
+			out.Answers[i] = transfer.Answer{Entry: a.GetEntry(), Want: w, Change: transfer.Change(a.GetChange())}
+			for _, r := range a.GetRanges() {
+				out.Answers[i].Ranges = append(out.Answers[i].Ranges, transport.Range{Offset: r.GetOffset(), Length: r.GetLength()})
+			}
+		}
+		return out, nil
+	case *peerv1.ToOwner_Results:
+		if m.Results.GetCount() > maxPacked {
+			return nil, fmt.Errorf("%d results in one message", m.Results.GetCount())
+		}
+		out := &transfer.Results{Results: make([]transfer.Result, m.Results.GetCount())}
+		b, err := m.Results.GetPacked(), error(nil)
+		for i := range out.Results {
+			if out.Results[i], b, err = manifest.DecodeResult(b); err != nil {
+				return nil, fmt.Errorf("result: %w", err)
+			}
+		}
+		return out, leftOver(b)
+	case *peerv1.ToOwner_Finished:
+		f := m.Finished
+		return &transfer.Finished{Deleted: f.GetDeleted(), Err: decodeError(f.GetErr()), Stats: decodeStats(f.GetStats())}, nil
+	case *peerv1.ToOwner_Pong:
+		return &transfer.Pong{Seq: m.Pong.GetSeq()}, nil
+	}
+	return nil, fmt.Errorf("unknown message %T", p.GetMessage())
+}
+
+func leftOver(b []byte) error {
+	if len(b) > 0 {
+		return fmt.Errorf("%d bytes are left over", len(b))
+	}
+	return nil
+}
+
+func decodeDigest(b []byte) (d transport.Digest, err error) {
+	switch len(b) {
+	case 0:
+	case len(d):
+		copy(d[:], b)
+	default:
+		err = fmt.Errorf("digest of %d bytes", len(b))
+	}
+	return d, err
+}
+
+func decodeError(p *peerv1.Error) *transfer.Error {
+	if p == nil {
+		return nil
+	}
+	e := &transfer.Error{
+		Reason: transfer.Reason(p.GetReason()), Side: transfer.Side(p.GetSide()), Phase: transfer.Phase(p.GetPhase()),
+		Node: transfer.NodeID(p.GetNode()), Path: string(p.GetPath()), Hint: p.GetHint(),
+	}
+	if e.Reason == transfer.ReasonNone {
+		e.Reason = transfer.Internal
+	}
+	if p.GetMessage() != "" {
+		e.Err = errors.New(p.GetMessage())
+	}
+	return e
+}
+
+func decodeStats(p *peerv1.Stats) transport.Stats {
+	return transport.Stats{
+		Streams: int(p.GetStreams()), Chunks: p.GetChunks(), Bytes: p.GetBytes(), SendfileBytes: p.GetSendfileBytes(),
+		KernelBytes: p.GetKernelBytes(), ClonedBytes: p.GetClonedBytes(), CopiedBytes: p.GetCopiedBytes(), Mismatches: p.GetMismatches(),
+		ReadTime: time.Duration(p.GetReadNanos()), HashTime: time.Duration(p.GetHashNanos()),
+		WireTime: time.Duration(p.GetWireNanos()), PlaceTime: time.Duration(p.GetPlaceNanos()),
+	}
+}

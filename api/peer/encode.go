@@ -1,0 +1,156 @@
+package peer
+
+import (
+	"fmt"
+	"strings"
+
+	peerv1 "github.com/xferd/xferd/api/peer/v1"
+	"github.com/xferd/xferd/transfer"
+	"github.com/xferd/xferd/transfer/manifest"
+	"github.com/xferd/xferd/transport"
+)
+
+// encodeToTarget panics on a type it does not know: that is a mistake of this
+// program, never of the peer.
+func encodeToTarget(m transfer.ToTarget) *peerv1.ToTarget {
+	switch m := m.(type) {
+	case *transfer.Open:
+		return &peerv1.ToTarget{Message: &peerv1.ToTarget_Open{Open: encodeOpen(m)}}
+	case *transfer.Entries:
+		var b []byte
+		for i := range m.Entries {
+			b = manifest.AppendEntry(b, &m.Entries[i])
+		}
+		return &peerv1.ToTarget{Message: &peerv1.ToTarget_Entries{Entries: &peerv1.Entries{Packed: b, Count: uint32(len(m.Entries))}}}
+	case *transfer.EntriesDone:
+		p := &peerv1.EntriesDone{Done: make([]*peerv1.EntryDone, len(m.Done))}
+		for i, d := range m.Done {
+			p.Done[i] = &peerv1.EntryDone{Entry: d.Entry, Digest: encodeDigest(d.Digest)}
+		}
+		return &peerv1.ToTarget{Message: &peerv1.ToTarget_EntriesDone{EntriesDone: p}}
+	case *transfer.EntryDigests:
+		p := &peerv1.EntryDigests{Entry: m.Entry, Digests: make([]byte, 0, 16*len(m.Digests))}
+		for _, d := range m.Digests {
+			p.Digests = append(p.Digests, d[:]...)
+		}
+		return &peerv1.ToTarget{Message: &peerv1.ToTarget_EntryDigests{EntryDigests: p}}
+	case *transfer.EntryRestart:
+		p := &peerv1.EntryRestart{Packed: manifest.AppendEntry(nil, &m.Entry)}
+		return &peerv1.ToTarget{Message: &peerv1.ToTarget_EntryRestart{EntryRestart: p}}
+	case *transfer.EntryGiveUp:
+		p := &peerv1.EntryGiveUp{Entry: m.Entry, Err: encodeError(m.Err)}
+		return &peerv1.ToTarget{Message: &peerv1.ToTarget_EntryGiveUp{EntryGiveUp: p}}
+	case *transfer.ScanDone:
+		p := &peerv1.ScanDone{Entries: m.Entries, Failed: m.Failed}
+		return &peerv1.ToTarget{Message: &peerv1.ToTarget_ScanDone{ScanDone: p}}
+	case *transfer.PrepareData:
+		p := &peerv1.PrepareData{Transports: m.Transports, Streams: int32(m.Streams)}
+		return &peerv1.ToTarget{Message: &peerv1.ToTarget_PrepareData{PrepareData: p}}
+	case *transfer.FenceData:
+		return &peerv1.ToTarget{Message: &peerv1.ToTarget_FenceData{FenceData: &peerv1.FenceData{}}}
+	case *transfer.Finish:
+		return &peerv1.ToTarget{Message: &peerv1.ToTarget_Finish{Finish: &peerv1.Finish{}}}
+	case *transfer.Abort:
+		return &peerv1.ToTarget{Message: &peerv1.ToTarget_Abort{Abort: &peerv1.Abort{End: peerv1.End(m.End)}}}
+	case *transfer.Ping:
+		return &peerv1.ToTarget{Message: &peerv1.ToTarget_Ping{Ping: &peerv1.Ping{Seq: m.Seq}}}
+	}
+	panic(fmt.Sprintf("peer: no encoding of %T", m))
+}
+
+func encodeOpen(m *transfer.Open) *peerv1.Open {
+	o := &m.Options
+	p := &peerv1.Open{
+		Owner: string(m.Owner), Id: m.ID, Uid: m.UID[:], StateUuid: m.StateUUID, Epoch: m.Epoch,
+		Principal: m.Principal, Mode: string(m.Mode), Dest: []byte(m.Dest), DestMode: string(m.DestMode),
+		ValidateOnly: m.ValidateOnly, BytesHint: m.BytesHint, EntriesHint: m.EntriesHint,
+		Options: &peerv1.Options{
+			Preserve: uint32(o.Preserve), Compare: string(o.Compare), Update: o.Update, NoClobber: o.NoClobber,
+			Force: o.Force, DryRun: o.DryRun, Delete: o.Delete, MaxDelete: o.MaxDelete,
+			ChownUid: o.ChownUID, ChownGid: o.ChownGID, Chmod: o.Chmod, Verify: string(o.Verify),
+			Durability: string(o.Durability), ChunkSize: o.ChunkSize, Streams: int32(o.Streams),
+		},
+	}
+	for _, s := range m.Sources {
+		p.Sources = append(p.Sources, []byte(s))
+	}
+	for _, f := range o.Filters {
+		p.Options.Filters = append(p.Options.Filters, &peerv1.FilterRule{Include: f.Include, Pattern: []byte(f.Pattern)})
+	}
+	return p
+}
+
+func encodeToOwner(m transfer.ToOwner) *peerv1.ToOwner {
+	switch m := m.(type) {
+	case *transfer.Opened:
+		return &peerv1.ToOwner{Message: &peerv1.ToOwner_Opened{Opened: &peerv1.Opened{
+			Node: string(m.Node), Incarnation: m.Incarnation, Credits: m.Credits, Transports: m.Transports,
+			ResolvedTo: []byte(m.ResolvedTo), FreeBytes: m.FreeBytes,
+		}}}
+	case *transfer.Refused:
+		return &peerv1.ToOwner{Message: &peerv1.ToOwner_Refused{Refused: &peerv1.Refused{Err: encodeError(m.Err)}}}
+	case *transfer.DataReady:
+		p := &peerv1.DataReady{Err: encodeError(m.Err)}
+		if m.Err == nil {
+			g := &peerv1.Grant{Transport: m.Grant.Transport, Addr: m.Grant.Addr, Incarnation: m.Grant.Incarnation, Params: m.Grant.Params}
+			for _, t := range m.Grant.Tokens {
+				g.Tokens = append(g.Tokens, t[:])
+			}
+			p.Grant = g
+		}
+		return &peerv1.ToOwner{Message: &peerv1.ToOwner_DataReady{DataReady: p}}
+	case *transfer.DataFenced:
+		return &peerv1.ToOwner{Message: &peerv1.ToOwner_DataFenced{DataFenced: &peerv1.DataFenced{}}}
+	case *transfer.Answers:
+		p := &peerv1.Answers{Answers: make([]*peerv1.Answer, len(m.Answers))}
+		for i, a := range m.Answers {
+			pa := &peerv1.Answer{Entry: a.Entry, Want: peerv1.Want(a.Want), Change: uint32(a.Change)}
+			for _, r := range a.Ranges {
+				pa.Ranges = append(pa.Ranges, &peerv1.Range{Offset: r.Offset, Length: r.Length})
+			}
+			p.Answers[i] = pa
+		}
+		return &peerv1.ToOwner{Message: &peerv1.ToOwner_Answers{Answers: p}}
+	case *transfer.Results:
+		var b []byte
+		for i := range m.Results {
+			b = manifest.AppendResult(b, &m.Results[i])
+		}
+		return &peerv1.ToOwner{Message: &peerv1.ToOwner_Results{Results: &peerv1.Results{Packed: b, Count: uint32(len(m.Results))}}}
+	case *transfer.Finished:
+		p := &peerv1.Finished{Deleted: m.Deleted, Err: encodeError(m.Err), Stats: encodeStats(&m.Stats)}
+		return &peerv1.ToOwner{Message: &peerv1.ToOwner_Finished{Finished: p}}
+	case *transfer.Pong:
+		return &peerv1.ToOwner{Message: &peerv1.ToOwner_Pong{Pong: &peerv1.Pong{Seq: m.Seq}}}
+	}
+	panic(fmt.Sprintf("peer: no encoding of %T", m))
+}
+
+func encodeDigest(d transport.Digest) []byte {
+	if d.IsZero() {
+		return nil
+	}
+	return d[:]
+}
+
+func encodeError(e *transfer.Error) *peerv1.Error {
+	if e == nil {
+		return nil
+	}
+	p := &peerv1.Error{
+		Reason: string(e.Reason), Side: string(e.Side), Phase: string(e.Phase),
+		Node: string(e.Node), Path: []byte(e.Path), Hint: e.Hint,
+	}
+	if e.Err != nil {
+		p.Message = strings.ToValidUTF8(e.Err.Error(), "�")
+	}
+	return p
+}
+
+func encodeStats(s *transport.Stats) *peerv1.Stats {
+	return &peerv1.Stats{
+		Streams: int32(s.Streams), Chunks: s.Chunks, Bytes: s.Bytes, SendfileBytes: s.SendfileBytes,
+		KernelBytes: s.KernelBytes, ClonedBytes: s.ClonedBytes, CopiedBytes: s.CopiedBytes, Mismatches: s.Mismatches,
+		ReadNanos: int64(s.ReadTime), HashNanos: int64(s.HashTime), WireNanos: int64(s.WireTime), PlaceNanos: int64(s.PlaceTime),
+	}
+}

@@ -1,0 +1,401 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/xferd/xferd/api/peer"
+	"github.com/xferd/xferd/api/server"
+	"github.com/xferd/xferd/cluster"
+	"github.com/xferd/xferd/cmd/xferd/internal/config"
+	"github.com/xferd/xferd/internal/bufpool"
+	"github.com/xferd/xferd/internal/fsroot"
+	"github.com/xferd/xferd/internal/hostnet"
+	"github.com/xferd/xferd/internal/store"
+	"github.com/xferd/xferd/internal/telemetry"
+	"github.com/xferd/xferd/internal/trust"
+	"github.com/xferd/xferd/transfer"
+	"github.com/xferd/xferd/transfer/lifecycle"
+	"github.com/xferd/xferd/transfer/receiver"
+	"github.com/xferd/xferd/transfer/sender"
+	"github.com/xferd/xferd/transport"
+	"github.com/xferd/xferd/transport/local"
+	"github.com/xferd/xferd/transport/tcp"
+)
+
+// ErrConfig is wrapped by errors that only another configuration mends.
+var ErrConfig = errors.New("configuration")
+
+// Options of New beside the configuration.
+type Options struct {
+	Log     *slog.Logger
+	Version string
+	// Gossip chooses the timing of the membership: cluster.Local for the nodes
+	// of a cluster that lives on one machine.
+	Gossip cluster.Profile
+	// NoSync leaves out the syncs of the state directory: for a throw-away
+	// cluster.
+	NoSync bool
+}
+
+// Node is a node that is put together. New opens everything that can fail; Run
+// makes it work.
+type Node struct {
+	cfg config.Config
+	log *slog.Logger
+
+	exports  atomic.Pointer[fsroot.Exports]
+	store    *store.Store
+	sendPool *bufpool.Pool
+	recvPool *bufpool.Pool
+	tcp      *tcp.Transport
+	cluster  *cluster.Cluster
+	dialer   *peer.Dialer
+	receiver *receiver.Receiver
+	engine   *lifecycle.Engine
+	drain    *drainState
+	peers    *peers
+
+	api     *server.Server
+	edges   *peer.Server
+	metrics *telemetry.Metrics
+
+	control, data, http net.Listener
+	socket              net.Listener // nil: not served
+	grpcControl         *server.GRPC
+	grpcSocket          *server.GRPC
+}
+
+// Check opens what a configuration names without serving it: the exports, and
+// the rules about who may be reached.
+func Check(c config.Config) error {
+	for _, addr := range []string{c.Listen.Control, c.Listen.Data, c.Listen.Gossip} {
+		if err := trust.CheckListen(addr, false, c.Insecure); err != nil {
+			return err
+		}
+	}
+	x, err := openExports(c)
+	if err != nil {
+		return err
+	}
+	return x.Close()
+}
+
+func openExports(c config.Config) (*fsroot.Exports, error) {
+	var list []fsroot.Export
+	for _, e := range c.Exports {
+		m := fsroot.ReadOnly
+		if e.Mode == "rw" {
+			m = fsroot.ReadWrite
+		}
+		list = append(list, fsroot.Export{Path: e.Path, Mode: m})
+	}
+	x, err := fsroot.OpenExports(list)
+	if err != nil {
+		return nil, fmt.Errorf("exports: %w", err)
+	}
+	return x, nil
+}
+
+// New puts a node together: it opens exports, state and listeners. On an error
+// it leaves nothing open. Errors: ErrConfig, those of store.Open, addresses in
+// use.
+func New(ctx context.Context, c config.Config, o Options) (n *Node, err error) {
+	if err := Check(c); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	n = &Node{cfg: c, log: o.Log}
+	defer func() {
+		if err != nil {
+			n.closeOpened()
+			n = nil
+		}
+	}()
+	x, err := openExports(c)
+	if err != nil {
+		return n, fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	n.exports.Store(x)
+	if n.store, err = store.Open(ctx, c.StateDir, store.Options{
+		NodeID: c.Name, Cluster: c.Cluster, Version: o.Version, Log: n.log, NoSync: o.NoSync,
+	}); err != nil {
+		return n, err
+	}
+	if n.drain, err = loadDrain(n.store); err != nil {
+		return n, err
+	}
+	// Two budgets: with one, two nodes that send to each other could each wait
+	// for the other to free buffers that hold what it wants to send.
+	n.sendPool, n.recvPool = bufpool.New(c.BufferMemory/2), bufpool.New(c.BufferMemory/2)
+	n.metrics = telemetry.NewMetrics(o.Version, c.Name)
+	if err := n.listen(ctx); err != nil {
+		return n, err
+	}
+	if err := n.join(o); err != nil {
+		return n, err
+	}
+	if err := n.assemble(ctx, o); err != nil {
+		return n, err
+	}
+	return n, nil
+}
+
+// listen opens the listeners, so that an address in use is told before anything
+// runs.
+func (n *Node) listen(ctx context.Context) error {
+	l, err := net.Listen("tcp", n.cfg.Listen.Control)
+	if err != nil {
+		return fmt.Errorf("listen.control: %w", err)
+	}
+	n.control = l
+	if n.data, err = tcp.Listen(ctx, n.cfg.Listen.Data); err != nil {
+		return fmt.Errorf("listen.data: %w", err)
+	}
+	if n.cfg.Listen.HTTP != "" {
+		if n.http, err = net.Listen("tcp", n.cfg.Listen.HTTP); err != nil {
+			return fmt.Errorf("listen.http: %w", err)
+		}
+	}
+	if n.cfg.Listen.Socket != "" {
+		s, err := trust.ListenUnix(n.cfg.Listen.Socket, n.cfg.Listen.SocketGroup)
+		if err != nil {
+			return fmt.Errorf("listen.socket: %w", err)
+		}
+		n.socket = s
+	}
+	return nil
+}
+
+// advertise is the address that peers use: the configured one, or that of the
+// control listener, or the routed one where it listens on all.
+func (n *Node) advertise() (netip.Addr, error) {
+	if a := n.cfg.Advertise; a != "" {
+		return netip.ParseAddr(a)
+	}
+	if a := addrPort(n.control).Addr(); !a.IsUnspecified() {
+		return a, nil
+	}
+	a, err := hostnet.New().DefaultAdvertise()
+	if err != nil {
+		return a, fmt.Errorf("%w: advertise is not set and there is no routed address: %w", ErrConfig, err)
+	}
+	return a, nil
+}
+
+func addrPort(l net.Listener) netip.AddrPort {
+	a := l.Addr().(*net.TCPAddr).AddrPort()
+	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+}
+
+func (n *Node) join(o Options) error {
+	ip, err := n.advertise()
+	if err != nil {
+		return err
+	}
+	caps := cluster.CapTCP
+	if n.cfg.Insecure {
+		caps |= cluster.CapInsecure
+	}
+	known := store.NewTable[cluster.Peer](n.store, "peers")
+	n.cluster, err = cluster.New(cluster.Config{
+		NodeID: n.cfg.Name, Cluster: n.cfg.Cluster, Bind: n.cfg.Listen.Gossip, Advertise: ip.String(),
+		Join: cluster.StaticJoin(n.cfg.Join...), Profile: o.Gossip, Log: n.log,
+		Meta: cluster.Meta{
+			Control: netip.AddrPortFrom(ip, addrPort(n.control).Port()),
+			Data:    netip.AddrPortFrom(ip, addrPort(n.data).Port()),
+			Zone:    n.cfg.Labels["zone"], Rack: n.cfg.Labels["rack"],
+			Capabilities: caps, Draining: n.drain.on(), Version: o.Version,
+		},
+		LoadPeers: func(context.Context) (list []cluster.Peer, err error) {
+			err = known.All(func(_ string, p cluster.Peer) error { list = append(list, p); return nil })
+			return list, err
+		},
+		SavePeers: func(ctx context.Context, list []cluster.Peer) error { return savePeers(ctx, n.store, known, list) },
+	})
+	if err != nil {
+		return fmt.Errorf("membership: %w", err)
+	}
+	return nil
+}
+
+// savePeers replaces the table by the list.
+func savePeers(ctx context.Context, s *store.Store, t *store.Table[cluster.Peer], list []cluster.Peer) error {
+	old := map[string]bool{}
+	if err := t.All(func(key string, _ cluster.Peer) error { old[key] = true; return nil }); err != nil {
+		return err
+	}
+	return s.Update(ctx, func(tx *store.Tx) error {
+		for _, p := range list {
+			if err := t.Put(tx, p.ID, p); err != nil {
+				return err
+			}
+		}
+		for key := range old {
+			gone := true
+			for _, p := range list {
+				gone = gone && p.ID != key
+			}
+			if gone {
+				if err := t.Delete(tx, key); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+}
+
+// assemble builds the rooms upon each other.
+func (n *Node) assemble(ctx context.Context, o Options) (err error) {
+	self := transfer.NodeID(n.cfg.Name)
+	ip, err := n.advertise()
+	if err != nil {
+		return err
+	}
+	dataAddr := netip.AddrPortFrom(ip, addrPort(n.data).Port()).String()
+	if n.tcp, err = tcp.New(tcp.Config{
+		Listener: n.data, Advertise: func() string { return dataAddr }, Incarnation: n.store.Incarnation(),
+		Pool: n.sendPool, RecvPool: n.recvPool, Log: n.log,
+	}); err != nil {
+		return err
+	}
+	inside, err := local.New(local.Config{Pool: n.recvPool, Incarnation: n.store.Incarnation()})
+	if err != nil {
+		return err
+	}
+	if n.receiver, err = receiver.New(ctx, receiver.Config{
+		Node: self, Exports: n.exports.Load, Store: n.store, Pool: n.recvPool,
+		Acceptors: map[string]transport.Acceptor{transport.TCP: n.tcp, transport.Local: inside},
+		Order:     []string{transport.Local, transport.TCP},
+		Log:       n.log, PartialTTL: n.cfg.Times.PartialTTL, OrphanTTL: n.cfg.Times.OrphanTTL,
+	}); err != nil {
+		return err
+	}
+	id := peer.Identity{
+		Node: self, Cluster: n.cfg.Cluster, Incarnation: n.store.Incarnation(), Version: o.Version, Draining: n.drain.on,
+	}
+	n.dialer = &peer.Dialer{Self: id, Credentials: trust.Local(), Lookup: n.lookup}
+	n.peers = &peers{n: n, joined: make(chan struct{})}
+	senders := sender.Config{
+		Node: self, Exports: n.exports.Load, Pool: n.sendPool, Log: n.log,
+		Dialers: map[string]transport.Dialer{transport.TCP: n.tcp, transport.Local: inside},
+	}
+	if n.engine, err = lifecycle.New(ctx, lifecycle.Config{
+		Node: self, Store: n.store, Peers: n.peers, Exports: n.exports.Load, Log: n.log,
+		NewEdge: func(job sender.Job, link transfer.TargetLink, obs sender.Observer) lifecycle.Edge {
+			return sender.New(senders, job, link, obs)
+		},
+		Draining:   n.drain.on,
+		MaxRunning: n.cfg.Limits.Transfers, MaxQueued: n.cfg.Limits.Queued, MaxRate: n.cfg.Limits.Bandwidth,
+		Stall: n.cfg.Times.Stall, Retention: n.cfg.Times.Retention,
+	}); err != nil {
+		return err
+	}
+	g := guard{insecure: n.cfg.Insecure, self: self}
+	if n.api, err = server.New(server.Config{
+		Self: self, Engine: &engine{n.engine, n.receiver}, Nodes: &nodes{n}, Guard: g,
+		Forwarder: forwarder{n.dialer}, Exports: n.exports.Load, Log: n.log,
+	}); err != nil {
+		return err
+	}
+	n.edges = &peer.Server{Self: id, Target: target{n.receiver}, Authorise: g.node}
+	creds := []grpc.ServerOption{grpc.Creds(trust.Local())}
+	n.grpcControl = n.api.NewGRPC(server.ListenOptions{Extra: creds})
+	n.edges.Register(n.grpcControl)
+	n.grpcSocket = n.api.NewGRPC(server.ListenOptions{Reflection: true, Extra: creds})
+	return nil
+}
+
+// lookup tells the peer dialer where a node is.
+func (n *Node) lookup(id transfer.NodeID) (peer.Address, error) {
+	m, ok := n.cluster.Lookup(string(id))
+	if !ok {
+		return peer.Address{}, unknownNode(id)
+	}
+	if m.Addr == "" {
+		return peer.Address{}, &transfer.Error{
+			Reason: transfer.PeerUnreachable, Side: transfer.SideTarget, Phase: transfer.PhaseConnect, Node: id,
+			Err: errors.New("the node told no control address"),
+		}
+	}
+	return peer.Address{HostPort: m.Addr, Instance: m.Instance}, nil
+}
+
+func unknownNode(id transfer.NodeID) *transfer.Error {
+	return &transfer.Error{
+		Reason: transfer.NodeUnknown, Side: transfer.SideTarget, Phase: transfer.PhaseConnect, Node: id,
+		Err:  fmt.Errorf("no node %q in the cluster", id),
+		Hint: "xferctl nodes lists those that are known",
+	}
+}
+
+// closeOpened closes what New opened, in reverse order. For a node that was
+// never run, and for the end of Run.
+func (n *Node) closeOpened() {
+	if n.receiver != nil {
+		_ = n.receiver.Close()
+	}
+	if n.api != nil {
+		_ = n.api.Close()
+	}
+	if n.dialer != nil {
+		_ = n.dialer.Close()
+	}
+	if n.cluster != nil {
+		_ = n.cluster.Close()
+	}
+	for _, l := range []net.Listener{n.socket, n.http, n.data, n.control} {
+		if l != nil {
+			_ = l.Close()
+		}
+	}
+	for _, p := range []*bufpool.Pool{n.sendPool, n.recvPool} {
+		if p != nil {
+			if err := p.Close(); err != nil {
+				n.log.Error("buffers are still lent", "err", err)
+			}
+		}
+	}
+	if n.store != nil {
+		if err := n.store.Close(); err != nil {
+			n.log.Error("close the state directory", "err", err)
+		}
+	}
+	if x := n.exports.Load(); x != nil {
+		_ = x.Close()
+	}
+}
+
+// ControlAddr, DataAddr and GossipAddr are where the node listens.
+func (n *Node) ControlAddr() string { return n.control.Addr().String() }
+
+// DataAddr is the address of the data plane.
+func (n *Node) DataAddr() string { return n.data.Addr().String() }
+
+// GossipAddr is the address that others join at.
+func (n *Node) GossipAddr() string { return n.cluster.Addr().String() }
+
+// WaitJoined waits until so many nodes are seen, this one included.
+func (n *Node) WaitJoined(ctx context.Context, count int) error {
+	return n.cluster.WaitJoined(ctx, count)
+}
+
+// Reload takes over what can change while a node runs: the exports. Transfers
+// that run keep the ones that they started with.
+func (n *Node) Reload(c config.Config) error {
+	x, err := openExports(c)
+	if err != nil {
+		return err
+	}
+	return n.exports.Swap(x).Close()
+}
+
+const stopTimeout = 20 * time.Second

@@ -1,0 +1,120 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/xferd/xferd/cluster"
+	"github.com/xferd/xferd/internal/telemetry"
+)
+
+// Run serves until ctx ends or a part fails. Then it stops in order: no new
+// calls, transfers at their next chunk boundary (they go on at the next start),
+// membership, data plane, state. It takes at most about 20 s, and returns after
+// everything of the node ended.
+func (n *Node) Run(ctx context.Context) error {
+	defer n.closeOpened()
+	base := context.WithoutCancel(ctx)
+	var (
+		failed = make(chan error, 16)
+		back   sync.WaitGroup // what serves others, stopped last
+	)
+	bg, stopBack := context.WithCancel(base)
+	defer stopBack()
+	background := func(what string, f func(context.Context) error) {
+		back.Go(func() {
+			if err := f(bg); err != nil && bg.Err() == nil {
+				failed <- fmt.Errorf("%s: %w", what, err)
+			}
+		})
+	}
+	background("data plane", n.tcp.Run)
+	background("membership", func(ctx context.Context) error {
+		err := n.cluster.Run(ctx)
+		if errors.Is(err, cluster.ErrDuplicateNode) {
+			return fmt.Errorf("%w: name %q: %w", ErrConfig, n.cfg.Name, err)
+		}
+		return err
+	})
+	background("membership events", n.peers.watch)
+	if n.http != nil {
+		background("metrics", func(ctx context.Context) error {
+			return telemetry.Serve(ctx, n.http, n.metrics, n.store.Err, n.log)
+		})
+	}
+
+	var calls sync.WaitGroup
+	calls.Go(func() {
+		if err := n.grpcControl.Serve(n.control); err != nil {
+			failed <- fmt.Errorf("control port: %w", err)
+		}
+	})
+	if n.socket != nil {
+		calls.Go(func() {
+			if err := n.grpcSocket.Serve(n.socket); err != nil {
+				failed <- fmt.Errorf("socket: %w", err)
+			}
+		})
+	}
+
+	engine, stopEngine := context.WithCancel(base)
+	defer stopEngine()
+	var running sync.WaitGroup
+	running.Go(func() {
+		if err := n.engine.Run(engine); err != nil {
+			failed <- err
+		}
+	})
+
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	case <-n.store.Failed():
+		err = n.store.Err()
+	}
+
+	n.grpcControl.Health.Shutdown()
+	n.grpcSocket.Health.Shutdown()
+	_ = n.api.Close()
+	stopEngine()
+	if !waitFor(&running, stopTimeout) {
+		n.log.Error("transfers did not stop in time; they go on at the next start", "after", stopTimeout)
+	}
+	_ = n.receiver.Close()
+	_ = n.dialer.Close()
+	stopCalls := time.AfterFunc(2*time.Second, func() {
+		n.grpcControl.Stop()
+		n.grpcSocket.Stop()
+	})
+	n.grpcControl.GracefulStop()
+	n.grpcSocket.GracefulStop()
+	stopCalls.Stop()
+	calls.Wait()
+	n.edges.Wait()
+	n.peers.wg.Wait()
+	stopBack()
+	back.Wait()
+	running.Wait()
+	return err
+}
+
+// waitFor waits for a group, but not for ever.
+func waitFor(wg *sync.WaitGroup, d time.Duration) bool {
+	done := make(chan struct{})
+	go func() {
+		wg.Wait()
+		close(done)
+	}()
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-done:
+		return true
+	case <-t.C:
+		return false
+	}
+}

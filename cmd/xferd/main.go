@@ -1,0 +1,239 @@
+// Command xferd runs a node: it keeps the node's transfers, moves their data,
+// and serves the API.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/xferd/xferd/cmd/internal/version"
+	"github.com/xferd/xferd/cmd/xferd/internal/config"
+	"github.com/xferd/xferd/cmd/xferd/internal/dev"
+	"github.com/xferd/xferd/cmd/xferd/internal/node"
+	"github.com/xferd/xferd/cmd/xferd/internal/systemd"
+	"github.com/xferd/xferd/internal/fsroot"
+	"github.com/xferd/xferd/internal/store"
+	"github.com/xferd/xferd/internal/telemetry"
+)
+
+// Exit codes, as sysexits.h names them.
+const (
+	exitOK     = 0
+	exitFailed = 1
+	exitUsage  = 2
+	exitState  = 74 // the state directory cannot be used as it is
+	exitConfig = 78 // the configuration is wrong, or asks for what is not safe
+)
+
+const usage = `usage:
+  xferd [--config FILE] [flags]           run a node
+  xferd check-config [--config FILE] ...  read the configuration and say what is wrong with it
+  xferd dev [--nodes N] [--dir DIR]       run a throw-away cluster on this machine
+  xferd version
+
+Every key of the configuration file is also a flag (--listen-control for
+listen: {control: ...}) and an environment variable (XFERD_LISTEN_CONTROL).
+A flag beats the environment, the environment beats the file.
+`
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
+
+func run(args []string, stdout, stderr io.Writer) int {
+	command := ""
+	if len(args) > 0 && (args[0] == "" || args[0][0] != '-') {
+		command, args = args[0], args[1:]
+	}
+	switch command {
+	case "":
+		return serve(args, stdout, stderr)
+	case "check-config":
+		return checkConfig(args, stdout, stderr)
+	case "dev":
+		return runDev(args, stdout, stderr)
+	case "version":
+		fmt.Fprintln(stdout, "xferd", version.String())
+		return exitOK
+	case "help":
+		fmt.Fprint(stdout, usage)
+		return exitOK
+	}
+	fmt.Fprintf(stderr, "xferd: unknown command %q\n%s", command, usage)
+	return exitUsage
+}
+
+// load reads the configuration that the flags name. ok is false when it was
+// told already why there is none; then code is the exit code.
+func load(name string, args []string, stdout, stderr io.Writer) (c config.Config, path string, code int, ok bool) {
+	fs := flag.NewFlagSet(name, flag.ContinueOnError)
+	fs.SetOutput(stderr)
+	fs.Usage = func() {
+		fmt.Fprint(fs.Output(), usage, "\nflags:\n")
+		fs.PrintDefaults()
+	}
+	path = os.Getenv("XFERD_CONFIG")
+	fs.StringVar(&path, "config", path, "the configuration `FILE` (XFERD_CONFIG)")
+	var flags config.Flags
+	flags.Define(fs)
+	switch err := fs.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		return c, path, exitOK, false
+	case err != nil:
+		return c, path, exitUsage, false
+	case fs.NArg() > 0:
+		fmt.Fprintf(stderr, "xferd: unexpected argument %q\n%s", fs.Arg(0), usage)
+		return c, path, exitUsage, false
+	}
+	dir, err := os.Getwd()
+	if err != nil {
+		dir = "/"
+	}
+	c, warnings, err := config.Load(path, flags, os.Environ(), dir)
+	for _, w := range warnings {
+		fmt.Fprintln(stderr, "xferd: warning:", w)
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "xferd: configuration: %v\n", err)
+		return c, path, exitConfig, false
+	}
+	return c, path, exitOK, true
+}
+
+func checkConfig(args []string, stdout, stderr io.Writer) int {
+	c, path, code, ok := load("xferd check-config", args, stdout, stderr)
+	if !ok {
+		return code
+	}
+	if err := node.Check(c); err != nil {
+		fmt.Fprintf(stderr, "xferd: configuration: %v\n", err)
+		return exitConfig
+	}
+	if path == "" {
+		path = "flags and environment"
+	}
+	fmt.Fprintf(stdout, "%s: good; node %s of cluster %s, %d exports\n", path, c.Name, c.Cluster, len(c.Exports))
+	return exitOK
+}
+
+func serve(args []string, stdout, stderr io.Writer) int {
+	c, _, code, ok := load("xferd", args, stdout, stderr)
+	if !ok {
+		return code
+	}
+	fsroot.SetUmaskZero()
+	logging, err := telemetry.NewLogging(stderr, c.Log.Level, telemetry.Format(c.Log.Format))
+	if err != nil {
+		fmt.Fprintf(stderr, "xferd: configuration: %v\n", err)
+		return exitConfig
+	}
+	log := logging.With(telemetry.Node(c.Name))
+	ctx, stop := signals()
+	defer stop()
+	n, err := node.New(ctx, c, node.Options{Log: log, Version: version.String()})
+	if err != nil {
+		fmt.Fprintf(stderr, "xferd: %v\n", err)
+		return exitCode(err)
+	}
+	log.Info("node is up", "version", version.String(), "control", n.ControlAddr(), "data", n.DataAddr(), "socket", c.Listen.Socket)
+	if err := systemd.Notify("READY=1"); err != nil {
+		log.Warn("tell the service manager", "err", err)
+	}
+	err = n.Run(ctx)
+	_ = systemd.Notify("STOPPING=1")
+	if err != nil {
+		fmt.Fprintf(stderr, "xferd: %v\n", err)
+		return exitCode(err)
+	}
+	log.Info("node stopped")
+	return exitOK
+}
+
+// signals returns a context that ends with the first SIGTERM or SIGINT. A
+// second one ends the process at once.
+func signals() (context.Context, func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	c := make(chan os.Signal, 2)
+	signal.Notify(c, syscall.SIGTERM, syscall.SIGINT)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for n := 0; ; n++ {
+			s, ok := <-c
+			if !ok {
+				return
+			}
+			if n > 0 {
+				os.Exit(128 + int(s.(syscall.Signal)))
+			}
+			cancel()
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(c)
+		close(c)
+		<-done
+		cancel()
+	}
+}
+
+// exitCode tells a supervisor whether starting again can help.
+func exitCode(err error) int {
+	if errors.Is(err, node.ErrConfig) {
+		return exitConfig
+	}
+	if _, ok := errors.AsType[*store.FormatError](err); ok {
+		return exitConfig
+	}
+	if _, ok := errors.AsType[*store.ForeignError](err); ok {
+		return exitConfig
+	}
+	if _, ok := errors.AsType[*store.DamagedError](err); ok {
+		return exitState
+	}
+	if _, ok := errors.AsType[*store.FailedError](err); ok {
+		return exitState
+	}
+	return exitFailed
+}
+
+func runDev(args []string, stdout, stderr io.Writer) int {
+	fs := flag.NewFlagSet("xferd dev", flag.ContinueOnError)
+	fs.SetOutput(stderr)
+	o := dev.Options{Version: version.String(), Out: stdout}
+	fs.IntVar(&o.Nodes, "nodes", 3, "how many nodes, 1 to 32")
+	fs.StringVar(&o.Dir, "dir", "", "where the nodes keep state and exports (default: a new directory for temporary files)")
+	level := fs.String("log-level", "warn", "debug, info, warn or error")
+	switch err := fs.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		return exitOK
+	case err != nil:
+		return exitUsage
+	case fs.NArg() > 0:
+		fmt.Fprintf(stderr, "xferd dev: unexpected argument %q\n", fs.Arg(0))
+		return exitUsage
+	}
+	logging, err := telemetry.NewLogging(stderr, *level, telemetry.Text)
+	if err != nil {
+		fmt.Fprintf(stderr, "xferd dev: %v\n", err)
+		return exitUsage
+	}
+	o.Log = logging.Logger
+	fsroot.SetUmaskZero()
+	ctx, stop := signals()
+	defer stop()
+	start := time.Now()
+	o.Ready = func() { o.Log.Debug("cluster is up", "after", time.Since(start)) }
+	if err := dev.Run(ctx, o); err != nil {
+		fmt.Fprintf(stderr, "xferd dev: %v\n", err)
+		return exitCode(err)
+	}
+	return exitOK
+}
