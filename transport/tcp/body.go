@@ -69,8 +69,8 @@ func (s *stream) prepare(c *transport.Chunk) error {
 // of the source become seals; an error returned is one of the stream.
 func (s *stream) sendChunk(ctx context.Context, sl *slot) error {
 	s.prepaid = false
-	if s.o.pacer.crawls(len(s.o.grant.Tokens)) {
-		if err := s.o.pacer.wait(ctx, s.total); err != nil {
+	if s.o.pacer.Crawls(len(s.o.grant.Tokens)) {
+		if err := s.o.pacer.Wait(ctx, s.total); err != nil {
 			return err
 		}
 		s.prepaid = true

@@ -99,6 +99,6 @@ func (o *outgoing) connect(ctx context.Context, stream int) (_ *sock, err error)
 		return nil, &rejection{r.Verdict}
 	}
 	o.stats.streams.Add(1)
-	s.pace(o.pacer.rate())
+	s.pace(o.pacer.Rate())
 	return s, nil
 }

@@ -96,7 +96,7 @@ func (s *stream) pacing(n int) int {
 	if s.prepaid {
 		return n
 	}
-	return s.o.pacer.step(n)
+	return s.o.pacer.Step(n)
 }
 
 // pay waits until n bytes of content may go.
@@ -104,7 +104,7 @@ func (s *stream) pay(ctx context.Context, n int64) error {
 	if s.prepaid {
 		return nil
 	}
-	return s.o.pacer.wait(ctx, n)
+	return s.o.pacer.Wait(ctx, n)
 }
 
 // flush sends what was gathered. With more, other bytes follow at once.

@@ -6,6 +6,7 @@ import (
 	"net"
 	"sync"
 
+	"github.com/xferd/xferd/internal/pace"
 	"github.com/xferd/xferd/transport"
 )
 
@@ -15,7 +16,7 @@ type outgoing struct {
 	edge  transport.Edge
 	grant transport.Grant
 	opt   transport.DialOptions
-	pacer *pacer
+	pacer *pace.Pacer
 	stats counters
 	first *sock // opened by Dial, taken by Run
 
@@ -30,7 +31,7 @@ type outgoing struct {
 func newOutgoing(t *Transport, edge transport.Edge, g transport.Grant, o transport.DialOptions) *outgoing {
 	out := &outgoing{
 		t: t, edge: edge, grant: g, opt: o,
-		pacer: newPacer(o.MaxRate),
+		pacer: pace.New(o.MaxRate),
 		socks: map[*sock]struct{}{},
 	}
 	out.life, out.close = context.WithCancel(context.Background())
@@ -123,14 +124,14 @@ func (o *outgoing) Close() error {
 
 // SetMaxRate implements transport.Outgoing.
 func (o *outgoing) SetMaxRate(bytesPerSecond int64) {
-	o.pacer.set(bytesPerSecond)
+	o.pacer.Set(bytesPerSecond)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.first != nil {
-		o.first.pace(o.pacer.rate())
+		o.first.pace(o.pacer.Rate())
 	}
 	for s := range o.socks {
-		s.pace(o.pacer.rate())
+		s.pace(o.pacer.Rate())
 	}
 }
 
@@ -142,7 +143,7 @@ func (o *outgoing) attach(s *sock) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.socks[s] = struct{}{}
-	s.pace(o.pacer.rate())
+	s.pace(o.pacer.Rate())
 }
 
 func (o *outgoing) detach(s *sock) {

@@ -9,12 +9,9 @@ import (
 	"net"
 	"sync"
 
+	"github.com/xferd/xferd/internal/epoch"
 	"github.com/xferd/xferd/transport"
 )
-
-// remembered is the number of transfers without an open edge whose last epoch
-// is kept.
-const remembered = 4096
 
 // registry knows the prepared edges: which token opens a stream of which edge,
 // and which epoch of a transfer is the newest.
@@ -22,8 +19,7 @@ type registry struct {
 	mu     sync.Mutex
 	closed bool
 	tokens map[[sha256.Size]byte]ticket
-	epochs map[[16]byte]*epochs
-	old    [][16]byte // transfers without an open edge, longest ago first
+	epochs epoch.Book
 	open   map[*incoming]struct{}
 }
 
@@ -32,15 +28,8 @@ type ticket struct {
 	stream int
 }
 
-type epochs struct {
-	highest uint64
-	open    int  // edges
-	waiting bool // listed in old
-}
-
 func (r *registry) init() {
 	r.tokens = map[[sha256.Size]byte]ticket{}
-	r.epochs = map[[16]byte]*epochs{}
 	r.open = map[*incoming]struct{}{}
 }
 
@@ -73,16 +62,9 @@ func (r *registry) add(in *incoming) error {
 	if r.closed {
 		return net.ErrClosed
 	}
-	e := r.epochs[in.edge.UID]
-	if e == nil {
-		e = &epochs{}
-		r.epochs[in.edge.UID] = e
+	if newest, ok := r.epochs.Open(in.edge.UID, in.edge.Epoch); !ok {
+		return fmt.Errorf("%w: %d after %d", transport.ErrStaleEpoch, in.edge.Epoch, newest)
 	}
-	if in.edge.Epoch < e.highest {
-		return fmt.Errorf("%w: %d after %d", transport.ErrStaleEpoch, in.edge.Epoch, e.highest)
-	}
-	e.highest = in.edge.Epoch
-	e.open++
 	in.grant.Tokens = make([][32]byte, in.opt.Streams)
 	for i := range in.grant.Tokens {
 		rand.Read(in.grant.Tokens[i][:])
@@ -101,7 +83,7 @@ func (r *registry) claim(token [32]byte, uid [16]byte, epoch uint64, stream uint
 	t, ok := r.tokens[key]
 	delete(r.tokens, key)
 	if !ok || t.in.edge.UID != uid || t.in.edge.Epoch != epoch || uint32(t.stream) != stream ||
-		r.epochs[uid].highest != epoch || !t.in.join() {
+		!r.epochs.Newest(uid, epoch) || !t.in.join() {
 		return nil
 	}
 	return t.in
@@ -118,22 +100,7 @@ func (r *registry) forget(in *incoming) {
 	for i := range in.grant.Tokens {
 		delete(r.tokens, sha256.Sum256(in.grant.Tokens[i][:]))
 	}
-	e := r.epochs[in.edge.UID]
-	e.open--
-	if e.open > 0 || e.waiting {
-		return
-	}
-	e.waiting = true
-	r.old = append(r.old, in.edge.UID)
-	for len(r.old) > remembered {
-		uid := r.old[0]
-		r.old = r.old[1:]
-		if e := r.epochs[uid]; e.open > 0 {
-			e.waiting = false // it is listed again when its edge closes
-		} else {
-			delete(r.epochs, uid)
-		}
-	}
+	r.epochs.Close(in.edge.UID)
 }
 
 // closeAll refuses further edges and closes those that are open.

@@ -224,11 +224,13 @@ func testFence(t *testing.T, s *suite) {
 // testFenceWaits: Close does not return while the sink is at work.
 func testFenceWaits(t *testing.T, s *suite) {
 	sink := NewSink(t)
-	reached, release := make(chan struct{}, 1), make(chan struct{})
+	reached, ended, release := make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
 	var out atomic.Bool
-	sink.OnLanded = func(context.Context, uint64, []transport.Arrival) {
+	sink.OnLanded = func(ctx context.Context, _ uint64, _ []transport.Arrival) {
 		reached <- struct{}{}
-		<-release // a sink that does not care for its context
+		<-ctx.Done() // Close began
+		close(ended)
+		<-release // and has to wait for a sink that does not care
 		out.Store(true)
 	}
 	e := s.connect(t, sink, options{streams: 1, verify: true})
@@ -243,12 +245,13 @@ func testFenceWaits(t *testing.T, s *suite) {
 		}
 		close(closed)
 	}()
-	if err := wait(t, done); err == nil {
-		t.Error("Run ended well although the target closed")
-	}
+	wait(t, ended)
 	close(release)
 	wait(t, closed)
 	sink.seal()
+	if err := wait(t, done); err == nil {
+		t.Error("Run ended well although the target closed")
+	}
 	feed.settled(t)
 }
 

@@ -1,4 +1,7 @@
-package tcp
+// Package pace holds the streams of one edge to a common rate. They ask before
+// each bounded step; nothing is wrapped around a connection, so that copies in
+// the kernel stay possible. It knows nothing of what is moved.
+package pace
 
 import (
 	"context"
@@ -15,23 +18,23 @@ const (
 	maxStep = 1 << 20
 )
 
-// pacer holds the streams of an edge to a common rate. The streams ask before
-// each bounded step; nothing wraps the connection, so sendfile stays possible.
-type pacer struct {
+// Pacer is one limit that several goroutines share.
+type Pacer struct {
 	mu      sync.Mutex
 	limit   int64         // bytes per second; 0: none
 	limiter *rate.Limiter // nil when there is no limit
 	changed chan struct{} // closed when limit changes
 }
 
-func newPacer(bytesPerSecond int64) *pacer {
-	p := &pacer{changed: make(chan struct{})}
-	p.set(bytesPerSecond)
+// New returns a pacer for bytesPerSecond; 0 is no limit.
+func New(bytesPerSecond int64) *Pacer {
+	p := &Pacer{changed: make(chan struct{})}
+	p.Set(bytesPerSecond)
 	return p
 }
 
-// set changes the limit. Streams that wait reckon anew.
-func (p *pacer) set(bytesPerSecond int64) {
+// Set changes the limit. Streams that wait reckon anew.
+func (p *Pacer) Set(bytesPerSecond int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.limit, p.limiter = max(bytesPerSecond, 0), nil
@@ -44,30 +47,30 @@ func (p *pacer) set(bytesPerSecond int64) {
 
 func stepFor(limit int64) int { return int(min(max(limit/20, minStep), maxStep)) }
 
-func (p *pacer) now() (limiter *rate.Limiter, limit int64, changed <-chan struct{}) {
+func (p *Pacer) now() (limiter *rate.Limiter, limit int64, changed <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.limiter, p.limit, p.changed
 }
 
-// step returns the largest number of bytes to move at once.
-func (p *pacer) step(want int) int {
+// Step returns the largest number of bytes to move at once.
+func (p *Pacer) Step(want int) int {
 	if limiter, _, _ := p.now(); limiter != nil {
 		return min(want, limiter.Burst())
 	}
 	return want
 }
 
-// crawls reports whether the limit is so low that a stream that waits within a
-// chunk would look stalled to the target. Such a limit is kept by waiting
+// Crawls reports whether the limit is so low that a stream that waits within a
+// chunk would look stalled to a peer. Such a limit is kept by waiting
 // between chunks, where nothing is owed.
-func (p *pacer) crawls(streams int) bool {
+func (p *Pacer) Crawls(streams int) bool {
 	_, limit, _ := p.now()
 	return limit > 0 && limit < int64(streams)*minStep
 }
 
-// wait blocks until n bytes may go.
-func (p *pacer) wait(ctx context.Context, n int64) error {
+// Wait blocks until n bytes may go.
+func (p *Pacer) Wait(ctx context.Context, n int64) error {
 	for n > 0 {
 		limiter, _, changed := p.now()
 		if limiter == nil {
@@ -93,8 +96,8 @@ func (p *pacer) wait(ctx context.Context, n int64) error {
 	return nil
 }
 
-// rate returns the limit in bytes per second; 0 is none.
-func (p *pacer) rate() int64 {
+// Rate returns the limit in bytes per second; 0 is none.
+func (p *Pacer) Rate() int64 {
 	_, limit, _ := p.now()
 	return limit
 }
