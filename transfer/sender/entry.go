@@ -68,48 +68,6 @@ func (e *Edge) fileDigest(n *entry) transport.Digest {
 	return transfer.FileDigest(e.chunkSize, n.found.Size, n.digests)
 }
 
-// Entry implements scan.Sink: it waits for a credit and announces the entry.
-func (m *manifest) Entry(f *scan.Found) error {
-	e := m.edge
-	n := &entry{found: *f}
-	e.mu.Lock()
-	for uint64(len(e.entries)) >= e.credits && !e.ended && !e.noMore {
-		if len(m.batch) > 0 {
-			e.mu.Unlock()
-			m.flush()
-			e.mu.Lock()
-			continue
-		}
-		e.credit.Wait()
-	}
-	if e.ended || e.noMore {
-		e.mu.Unlock()
-		return errEnding
-	}
-	e.entries[f.Number] = n
-	e.next = f.Number + 1
-	e.progress.Entries++
-	if f.Kind == transfer.KindFile {
-		e.progress.Files++
-		e.progress.Bytes += f.Size
-	}
-	e.mu.Unlock()
-	m.add(&f.Entry)
-	return nil
-}
-
-// NoEntry implements scan.Sink.
-func (m *manifest) NoEntry(r transfer.Result) {
-	e := m.edge
-	e.mu.Lock()
-	if r.Outcome == transfer.OutcomeSkipped && r.Kind != 0 {
-		e.progress.SpecialSkipped++
-	}
-	e.note(&r)
-	e.mu.Unlock()
-	e.obs.Result(r)
-}
-
 // note counts a result. Called with mu held.
 func (e *Edge) note(r *transfer.Result) {
 	if r.Outcome != transfer.OutcomeFailed {

@@ -81,18 +81,21 @@ func (e *Edge) nextLoad(ctx context.Context) (*load, error) {
 	} else {
 		l = new(load)
 	}
-	waiting := false
-	for e.noMore || e.ended || !e.plan.Next(&l.want) {
-		if e.noMore || e.ended {
-			e.spare = append(e.spare, l)
-			return nil, io.EOF
+	watched := false
+	for {
+		var err error
+		if err = ctx.Err(); err == nil && (e.noMore || e.ended) {
+			err = io.EOF
 		}
-		if !waiting {
-			if ctx.Err() != nil {
-				e.spare = append(e.spare, l)
-				return nil, ctx.Err()
-			}
-			waiting = true
+		if err != nil {
+			e.spare = append(e.spare, l)
+			return nil, err
+		}
+		if e.plan.Next(&l.want) {
+			break
+		}
+		if !watched {
+			watched = true
 			stop := context.AfterFunc(ctx, func() {
 				e.mu.Lock()
 				defer e.mu.Unlock()
@@ -101,10 +104,6 @@ func (e *Edge) nextLoad(ctx context.Context) (*load, error) {
 			defer stop()
 		}
 		e.work.Wait()
-		if ctx.Err() != nil {
-			e.spare = append(e.spare, l)
-			return nil, ctx.Err()
-		}
 	}
 	l.reset()
 	for i, x := range l.want.Extents {

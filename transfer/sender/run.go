@@ -187,11 +187,6 @@ func (e *Edge) finish(m *transfer.Finished) {
 
 // halt lets the chunks on their way arrive.
 func (e *Edge) halt(ctx context.Context, moved <-chan struct{}) error {
-	e.mu.Lock()
-	e.noMore = true
-	e.work.Broadcast()
-	e.credit.Broadcast()
-	e.mu.Unlock()
 	if _, err := awaitFor(ctx, moved, stopGrace); err != nil {
 		e.log.Debug("stopped while the edge fails", "err", err)
 	}

@@ -198,6 +198,11 @@ func (e *Edge) Stop(end transfer.End) {
 	e.stopOnce.Do(func() {
 		e.end = end
 		close(e.stopping)
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.noMore = true
+		e.work.Broadcast()
+		e.credit.Broadcast()
 	})
 }
 
