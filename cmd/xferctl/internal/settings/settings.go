@@ -25,19 +25,20 @@ type Settings struct {
 	Cert   string
 	Key    string
 	Output string // table, json or yaml
+	// Insecure lets a remote server be called without TLS.
+	Insecure bool
+}
+
+// key is one setting, in the file and in the environment.
+type key struct {
+	name  string
+	field *string
+	file  bool // the name of a file
 }
 
 // keys in the order in which they are listed, with their fields.
-func (s *Settings) keys() []struct {
-	name  string
-	field *string
-	file  bool
-} {
-	return []struct {
-		name  string
-		field *string
-		file  bool
-	}{
+func (s *Settings) keys() []key {
+	return []key{
 		{"server", &s.Server, false}, {"ca", &s.CA, true}, {"cert", &s.Cert, true}, {"key", &s.Key, true}, {"output", &s.Output, false},
 	}
 }
@@ -66,7 +67,8 @@ func Load(src Sources) (s Settings, warnings []string, err error) {
 		return s, nil, err
 	}
 	delete(env, "XFERCTL_CONFIG")
-	for _, k := range s.keys() {
+	insecure := ""
+	for _, k := range append(s.keys(), key{"insecure", &insecure, false}) {
 		name := "XFERCTL_" + strings.ToUpper(k.name)
 		if v := fromFile[k.name]; v != "" {
 			*k.field = v
@@ -89,7 +91,20 @@ func Load(src Sources) (s Settings, warnings []string, err error) {
 	if s.Output == "" {
 		s.Output = "table"
 	}
+	if s.Insecure, err = truth(insecure); err != nil {
+		return s, nil, fmt.Errorf("insecure: %w", err)
+	}
 	return s, warnings, s.check()
+}
+
+func truth(word string) (bool, error) {
+	switch word {
+	case "true", "1", "yes":
+		return true, nil
+	case "", "false", "0", "no":
+		return false, nil
+	}
+	return false, fmt.Errorf("%q is neither true nor false", word)
 }
 
 func (s *Settings) check() error {
@@ -146,6 +161,7 @@ func parse(file string, text []byte) (map[string]string, error) {
 			values[k.name] = filepath.Join(filepath.Dir(file), v)
 		}
 	}
+	known = append(known, "insecure")
 	for k := range values {
 		if !slices.Contains(known, k) {
 			return nil, fmt.Errorf("%s: unknown key %q; known are %s", file, k, strings.Join(known, ", "))

@@ -22,14 +22,14 @@ func dir(t *testing.T, text string) func() (string, error) {
 }
 
 func TestPrecedence(t *testing.T) {
-	d := dir(t, "server: file:1\nca: ca.pem\nkey: /k\ncert: c\noutput: yaml\n")
+	d := dir(t, "server: file:1\nca: ca.pem\nkey: /k\ncert: c\noutput: yaml\ninsecure: true\n")
 	base, _ := d()
 	s, warn, err := Load(Sources{
 		Flags:     map[string]string{"output": "json"},
 		Environ:   []string{"XFERCTL_SERVER=env:2", "XFERCTL_OUTPUT=table", "XFERCTL_SERVR=x", "HOME=/"},
 		ConfigDir: d,
 	})
-	want := Settings{Server: "env:2", CA: filepath.Join(base, "xfer", "ca.pem"), Cert: filepath.Join(base, "xfer", "c"), Key: "/k", Output: "json"}
+	want := Settings{Server: "env:2", CA: filepath.Join(base, "xfer", "ca.pem"), Cert: filepath.Join(base, "xfer", "c"), Key: "/k", Output: "json", Insecure: true}
 	if err != nil || s != want {
 		t.Errorf("%+v, %v", s, err)
 	}
@@ -60,6 +60,7 @@ func TestRefused(t *testing.T) {
 		"relative":     {Flags: map[string]string{"server": "unix://run/x"}, ConfigDir: dir(t, "")},
 		"no port":      {Flags: map[string]string{"server": "n1"}, ConfigDir: dir(t, "")},
 		"url":          {Flags: map[string]string{"server": "https://n1:7440"}, ConfigDir: dir(t, "")},
+		"insecure":     {Flags: map[string]string{"insecure": "maybe"}, ConfigDir: dir(t, "")},
 		"empty flag":   {Flags: map[string]string{"cert": "x"}, ConfigDir: dir(t, "")},
 	} {
 		if s, _, err := Load(src); err == nil {

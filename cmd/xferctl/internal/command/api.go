@@ -1,0 +1,80 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"strings"
+	"time"
+
+	"github.com/xferd/xferd/api/client"
+	xferv1 "github.com/xferd/xferd/api/xfer/v1"
+	"github.com/xferd/xferd/cmd/xferctl/internal/exit"
+)
+
+// API is what the commands need of a server; [client.Client] is one. Errors are
+// *client.Error.
+type API interface {
+	Submit(ctx context.Context, id string, spec *xferv1.TransferSpec) (*client.Submitted, error)
+	Validate(ctx context.Context, spec *xferv1.TransferSpec) (*xferv1.Plan, error)
+	Get(ctx context.Context, name string) (*xferv1.Transfer, error)
+	List(ctx context.Context, req *xferv1.ListTransfersRequest) (*client.Listing, error)
+	Entries(ctx context.Context, req *xferv1.ListEntriesRequest) iter.Seq2[*xferv1.EntryResult, error]
+	Watch(ctx context.Context, o client.WatchOptions) iter.Seq2[client.Event, error]
+	WaitFor(ctx context.Context, name string, d time.Duration) (*xferv1.Transfer, error)
+	Cancel(ctx context.Context, name string, purge bool) (*xferv1.Transfer, error)
+	Pause(ctx context.Context, name string) (*xferv1.Transfer, error)
+	Resume(ctx context.Context, name string) (*xferv1.Transfer, error)
+	Retry(ctx context.Context, name, id string) (*client.Submitted, error)
+	Abandon(ctx context.Context, target, name string) error
+	AbandonUID(ctx context.Context, target, uid string) error
+
+	ListNodes(ctx context.Context) ([]*xferv1.Node, error)
+	GetNode(ctx context.Context, id string) (*xferv1.Node, error)
+	Drain(ctx context.Context, id string) (*xferv1.Node, error)
+	Undrain(ctx context.Context, id string) (*xferv1.Node, error)
+	Files(ctx context.Context, node, path string) iter.Seq2[*xferv1.File, error]
+	Stat(ctx context.Context, node, path string, follow bool) (*xferv1.File, error)
+
+	Close() error
+}
+
+// isCall reports whether an error came from a call.
+func isCall(err error) bool {
+	_, ok := errors.AsType[*client.Error](err)
+	return ok
+}
+
+// is reports whether a call failed for that reason.
+func is(err error, reason xferv1.Reason) bool {
+	return err != nil && client.ReasonOf(err) == reason.Name()
+}
+
+// lost reports whether no node answered a call, so that nothing is known of it.
+func lost(err error) bool {
+	e := client.AsError(err)
+	return e != nil && e.Reason == "" && e.ExitCode == exit.Unavailable
+}
+
+// errorText is the message of an error for people. What gRPC says of a server
+// that is not there is made short.
+func (a *app) errorText(err error) string {
+	text := err.Error()
+	if !lost(err) {
+		return text
+	}
+	const noise = "transport: Error while dialing: "
+	if i := strings.LastIndex(text, noise); i >= 0 {
+		text = strings.Trim(text[i+len(noise):], `"`)
+	}
+	return "xferd at " + a.set.Server + " does not answer: " + text + "; is it running? --server names another"
+}
+
+// codeOf is the exit code of an error, by its reason where it has one.
+func codeOf(err error) int {
+	code := exit.CodeOf(err)
+	if code == exit.Failed && isCall(err) {
+		return client.ExitCode(err)
+	}
+	return code
+}

@@ -1,0 +1,257 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/xferd/xferd/api/client"
+	xferv1 "github.com/xferd/xferd/api/xfer/v1"
+	"github.com/xferd/xferd/cmd/xferctl/internal/exit"
+	"github.com/xferd/xferd/cmd/xferctl/internal/place"
+	"github.com/xferd/xferd/cmd/xferctl/internal/progress"
+)
+
+const (
+	cancelWait = 10 * time.Second // for the end of a cancelled transfer
+	lostWait   = time.Minute      // for a server that went away
+	// callGrace is how much longer than it should an answer may take until the
+	// connection counts as lost.
+	callGrace = 20 * time.Second
+)
+
+func timeNow() time.Time { return time.Now() }
+
+// follower follows one transfer to its end.
+type follower struct {
+	a       *app
+	api     API
+	mapping *place.Mapping // nil where it was not made here
+	compare xferv1.Compare
+	detach  bool
+	dryRun  bool
+	itemize bool
+	// progress: show it. cancels: the first SIGINT cancels. quiet: show nothing
+	// while it runs, not even events.
+	progress, cancels, quiet bool
+
+	name    string
+	known   bool // a server knew the transfer
+	draw    *progress.Renderer
+	signals <-chan os.Signal
+
+	interrupted bool      // a cancel is under way
+	deadline    time.Time // then: how long to wait for it
+	lostSince   time.Time // zero while the server answers
+	retries     int       // in a row
+	last        *xferv1.Transfer
+	cancelDone  chan error
+	stopCancel  context.CancelFunc
+}
+
+// answer is what one long poll gave.
+type answer struct {
+	t   *xferv1.Transfer
+	err error
+}
+
+// follow waits until the transfer f.name is over, and returns it in full. It
+// shows progress meanwhile. Errors carry their exit code.
+func (f *follower) follow(ctx context.Context) (*xferv1.Transfer, error) {
+	now := time.Now()
+	f.draw = progress.New(f.a.err, f.a.env.Terminal(f.a.env.Stderr), f.a.env.Width, now)
+	defer f.draw.Clear()
+	if f.signals == nil {
+		c, stop := f.a.env.Signals()
+		defer stop()
+		f.signals = c
+	}
+	defer f.endCancel()
+	for {
+		t, err, over := f.poll(ctx)
+		if over || err != nil {
+			return t, err
+		}
+	}
+}
+
+// poll makes one long poll, and handles what happens meanwhile.
+func (f *follower) poll(ctx context.Context) (t *xferv1.Transfer, err error, over bool) {
+	every := f.interval()
+	callCtx, cancel := context.WithTimeout(ctx, every+callGrace)
+	defer cancel()
+	answers := make(chan answer, 1)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		t, err := f.api.WaitFor(callCtx, f.name, every)
+		answers <- answer{t, err}
+	}()
+	defer func() { cancel(); <-done }()
+
+	var giveUp <-chan time.Time
+	if f.interrupted {
+		timer := time.NewTimer(time.Until(f.deadline))
+		defer timer.Stop()
+		giveUp = timer.C
+	}
+	select {
+	case s := <-f.signals:
+		return nil, f.signal(ctx, s), false
+	case <-giveUp:
+		return nil, f.cancelled("its end was not awaited"), false
+	case err := <-f.cancelDone:
+		f.cancelDone = nil
+		return nil, f.cancelAnswered(err), false
+	case ans := <-answers:
+		if ans.err != nil {
+			late := callCtx.Err() != nil && ctx.Err() == nil // no answer at all
+			return nil, f.failed(ctx, ans.err, late), false
+		}
+		f.lostSince, f.retries, f.last, f.known = time.Time{}, 0, ans.t, true
+		if err := f.a.out.failed; err != nil { // nobody reads the events
+			return nil, exit.With(exit.Failed, err), false
+		}
+		f.news(ans.t)
+		if terminal(ans.t.GetState()) {
+			return f.full(ctx, ans.t), nil, true
+		}
+		return nil, nil, false
+	}
+}
+
+// interval is how long one poll lasts at most: as long as the server allows
+// where nobody watches.
+func (f *follower) interval() time.Duration {
+	switch {
+	case f.events():
+		return time.Second
+	case !f.progress:
+		return 20 * time.Second
+	case f.a.env.Terminal(f.a.env.Stderr):
+		return 500 * time.Millisecond
+	}
+	return 2 * time.Second
+}
+
+// passes reports whether the same call can succeed in a while. That a node is
+// not known passes only where it was before: a server that just started finds
+// the others within seconds.
+func (f *follower) passes(err error) bool {
+	if is(err, xferv1.Reason_REASON_NODE_UNKNOWN) {
+		return f.known
+	}
+	return client.AsError(err).Retryable
+}
+
+// failed handles an error of a poll: one that can pass is waited out.
+func (f *follower) failed(ctx context.Context, err error, late bool) error {
+	if ctx.Err() != nil || !late && !f.passes(err) {
+		return err
+	}
+	now := time.Now()
+	if f.lostSince.IsZero() {
+		f.lostSince = now
+	}
+	if now.Sub(f.lostSince) >= lostWait {
+		f.draw.Clear()
+		return exit.With(exit.Unavailable, fmt.Errorf("%s\nThe transfer goes on without xferctl, if its node lives: %s", f.a.errorText(err), f.name))
+	}
+	f.newsOfLoss(err)
+	wait := min(250*time.Millisecond<<min(f.retries, 5), 5*time.Second)
+	f.retries++
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case s := <-f.signals:
+		return f.signal(ctx, s)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// signal handles one. An error ends the follower.
+func (f *follower) signal(ctx context.Context, s os.Signal) error {
+	f.draw.Clear()
+	switch {
+	case !f.cancels || s != os.Interrupt:
+		return f.detached(signalCode(s))
+	case f.interrupted:
+		return exit.With(exit.Interrupt, fmt.Errorf("not waited for the end of %s; running the same command again goes on from here", f.name))
+	}
+	f.interrupted, f.deadline = true, time.Now().Add(cancelWait)
+	if !f.a.flags.quiet {
+		f.a.complain("cancelling " + f.name + "; once more to leave at once")
+	}
+	cctx, stop := context.WithTimeout(ctx, cancelWait)
+	f.stopCancel = stop
+	done := make(chan error, 1)
+	f.cancelDone = done
+	go func() { // ends with cctx, which endCancel ends
+		_, err := f.api.Cancel(cctx, f.name, false)
+		done <- err
+	}()
+	return nil
+}
+
+// signalCode is the exit code after a signal.
+func signalCode(s os.Signal) int {
+	switch s {
+	case syscall.SIGTERM:
+		return exit.Terminate
+	case syscall.SIGHUP:
+		return exit.Hangup
+	}
+	return exit.Interrupt
+}
+
+// endCancel ends a cancel that is still under way.
+func (f *follower) endCancel() {
+	if f.stopCancel == nil {
+		return
+	}
+	f.stopCancel()
+	if f.cancelDone != nil {
+		<-f.cancelDone
+	}
+}
+
+// cancelAnswered takes the answer of CancelTransfer. What can pass is left to
+// the polls, which tell in the end what became of the transfer.
+func (f *follower) cancelAnswered(err error) error {
+	switch {
+	case err == nil:
+	case is(err, xferv1.Reason_REASON_TRANSFER_NOT_FOUND):
+		return exit.With(exit.Interrupt, errors.New("interrupted before the transfer was accepted; nothing was copied"))
+	case is(err, xferv1.Reason_REASON_ALREADY_FINISHED), is(err, xferv1.Reason_REASON_ALREADY_COMMITTED):
+	default:
+		return f.cancelled("it could not be cancelled: " + f.a.errorText(err))
+	}
+	return nil
+}
+
+// cancelled is the error after a cancel whose end is not known.
+func (f *follower) cancelled(why string) error {
+	f.draw.Clear()
+	return exit.With(exit.Interrupt, fmt.Errorf("interrupted; %s. Look at it with: xferctl transfers show %s\nRunning the same command again goes on from here", why, shortName(f.name)))
+}
+
+// detached is the error when xferctl leaves and the transfer goes on.
+func (f *follower) detached(code int) error {
+	return exit.With(code, fmt.Errorf("the transfer goes on: %s", f.name))
+}
+
+// full returns the transfer with what long polls leave out.
+func (f *follower) full(ctx context.Context, t *xferv1.Transfer) *xferv1.Transfer {
+	ctx, cancel := context.WithTimeout(ctx, callGrace)
+	defer cancel()
+	if all, err := f.api.Get(ctx, f.name); err == nil {
+		return all
+	}
+	return t // the state and counters are there, which is what counts
+}

@@ -1,0 +1,158 @@
+package command
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/xferd/xferd/api/client"
+	xferv1 "github.com/xferd/xferd/api/xfer/v1"
+	"github.com/xferd/xferd/cmd/xferctl/internal/exit"
+	"github.com/xferd/xferd/cmd/xferctl/internal/place"
+)
+
+// transferID is what the API accepts.
+var transferID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:+~-]{0,127}$`)
+
+func checkID(id string) error {
+	if !transferID.MatchString(id) {
+		return exit.Usagef("%q is not a transfer id: it has 1 to 128 of the characters A-Z a-z 0-9 . _ : + ~ -, the first a letter or digit", id)
+	}
+	return nil
+}
+
+// splitName takes a full name or "owner/id" apart.
+func splitName(name string) (owner, id string, ok bool) {
+	if rest, found := strings.CutPrefix(name, "nodes/"); found {
+		owner, id, ok = strings.Cut(rest, "/transfers/")
+	} else {
+		owner, id, ok = strings.Cut(name, "/")
+	}
+	return owner, id, ok && place.CheckNode(owner) == nil && transferID.MatchString(id)
+}
+
+// shortName is "owner/id", which every command takes.
+func shortName(name string) string {
+	if owner, id, ok := splitName(name); ok {
+		return owner + "/" + id
+	}
+	return name
+}
+
+const nameUse = "A transfer is named nodes/NODE/transfers/ID, or NODE/ID for short, or by its ID alone: then all nodes are asked for it."
+
+// resolve returns the full name of a transfer.
+func (a *app) resolve(ctx context.Context, api API, arg string) (string, error) {
+	if owner, id, ok := splitName(arg); ok {
+		return client.Name(owner, id), nil
+	}
+	if strings.Contains(arg, "/") {
+		return "", exit.Usagef("%q is not the name of a transfer: write NODE/ID or nodes/NODE/transfers/ID", arg)
+	}
+	if err := checkID(arg); err != nil {
+		return "", err
+	}
+	return a.find(ctx, api, arg)
+}
+
+// find asks every node that may answer for a transfer with that id.
+func (a *app) find(ctx context.Context, api API, id string) (string, error) {
+	nodes, err := api.ListNodes(ctx)
+	if err != nil {
+		return "", err
+	}
+	nodes = slices.DeleteFunc(nodes, func(n *xferv1.Node) bool { return n.GetState() == xferv1.NodeState_NODE_STATE_LEFT })
+	names := make([]string, len(nodes))
+	errs := make([]error, len(nodes))
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, 16)
+	for i, n := range nodes {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			t, err := api.Get(ctx, client.Name(nodeID(n), id))
+			if err != nil {
+				errs[i] = err
+				return
+			}
+			names[i] = t.GetName()
+		})
+	}
+	wg.Wait()
+	var found, silent []string
+	for i, n := range nodes {
+		switch {
+		case names[i] != "":
+			found = append(found, names[i])
+		case is(errs[i], xferv1.Reason_REASON_TRANSFER_NOT_FOUND):
+		default:
+			silent = append(silent, nodeID(n))
+		}
+	}
+	switch {
+	case len(found) == 1 && len(silent) == 0:
+		return found[0], nil
+	case len(found) > 1:
+		return "", exit.Usagef("%q is the id of several transfers: %s; name the one that is meant", id, strings.Join(found, ", "))
+	case len(found) == 1:
+		return "", exit.With(exit.Unavailable, fmt.Errorf("%s has the id %q, but whether others have it too is not known, since %s did not answer; give the whole name", found[0], id, strings.Join(silent, ", ")))
+	case len(silent) > 0:
+		return "", exit.With(exit.Unavailable, fmt.Errorf("no transfer %q was found, but %s did not answer", id, strings.Join(silent, ", ")))
+	}
+	return "", exit.With(exit.NotFound, fmt.Errorf("no node has a transfer %q", id))
+}
+
+func nodeID(n *xferv1.Node) string { return strings.TrimPrefix(n.GetName(), "nodes/") }
+
+// places reads the paths of a command line and gives those without a node the
+// node behind the unix socket.
+func (a *app) places(ctx context.Context, args []string) ([]place.Place, error) {
+	out := make([]place.Place, len(args))
+	local := false
+	for i, arg := range args {
+		p, err := place.Parse(arg, a.env.WorkDir)
+		if err != nil {
+			return nil, exit.With(exit.Usage, err)
+		}
+		if p.Node == "" && !a.set.Local() {
+			return nil, exit.Usagef("%q has no node, and the server %s is remote: write NODE:%s", arg, a.set.Server, p)
+		}
+		local = local || p.Node == ""
+		out[i] = p
+	}
+	if !local {
+		return out, nil
+	}
+	id, err := a.localNode(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for i := range out {
+		if out[i].Node == "" {
+			out[i].Node = id
+		}
+	}
+	return out, nil
+}
+
+// localNode returns the id of the node behind the unix socket: the one whose
+// report in the list is its own.
+func (a *app) localNode(ctx context.Context) (string, error) {
+	api, err := a.server(ctx)
+	if err != nil {
+		return "", err
+	}
+	nodes, err := api.ListNodes(ctx)
+	if err != nil {
+		return "", err
+	}
+	for _, n := range nodes {
+		if n.GetOwnReport() {
+			return nodeID(n), nil
+		}
+	}
+	return "", fmt.Errorf("the server at %s does not say which node it is; write NODE:/path", a.set.Server)
+}

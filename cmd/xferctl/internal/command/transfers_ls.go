@@ -1,0 +1,161 @@
+package command
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/xferd/xferd/api/client"
+	xferv1 "github.com/xferd/xferd/api/xfer/v1"
+	"github.com/xferd/xferd/cmd/xferctl/internal/exit"
+	"github.com/xferd/xferd/cmd/xferctl/internal/flagval"
+	"github.com/xferd/xferd/cmd/xferctl/internal/place"
+	"github.com/xferd/xferd/cmd/xferctl/internal/record"
+	"github.com/xferd/xferd/cmd/xferctl/internal/show"
+)
+
+// listFlags select transfers.
+type listFlags struct {
+	node, principal string
+	states          []string
+	labels          flagval.Labels
+	active          bool
+	incoming        bool
+}
+
+func (l *listFlags) bind(a *app, cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&l.node, "node", "", "only those that this `node` owns (default all nodes)")
+	f.StringSliceVar(&l.states, "state", nil, "only those in one of these `states`: "+strings.ToLower(strings.Join(stateWords(), ", ")))
+	f.BoolVar(&l.active, "active", false, "only those that are not over")
+	f.Var(&l.labels, "label", "only those with this `key=value`; may be given again")
+	f.StringVar(&l.principal, "principal", "", "only those that this `principal` submitted")
+	_ = cmd.RegisterFlagCompletionFunc("node", a.completeNodes)
+	_ = cmd.RegisterFlagCompletionFunc("state", cobra.FixedCompletions(stateWords(), cobra.ShellCompDirectiveNoFileComp))
+}
+
+func stateWords() []string {
+	var out []string
+	for s := xferv1.State_STATE_QUEUED; s <= xferv1.State_STATE_CANCELLED; s++ {
+		out = append(out, stateWord(s))
+	}
+	return out
+}
+
+func (l *listFlags) parent() (string, error) {
+	if l.node == "" || l.node == "-" {
+		return client.AllNodes, nil
+	}
+	return client.NodeName(l.node), exit.With(exit.Usage, place.CheckNode(l.node))
+}
+
+func (l *listFlags) filter() (*xferv1.TransferFilter, error) {
+	out := &xferv1.TransferFilter{Labels: l.labels.Map, Principal: l.principal}
+	for _, w := range l.states {
+		n, ok := xferv1.State_value["STATE_"+strings.ToUpper(w)]
+		if !ok || n == 0 {
+			return nil, exit.Usagef("--state %s: write one of %s", w, strings.ToLower(strings.Join(stateWords(), ", ")))
+		}
+		out.States = append(out.States, xferv1.State(n))
+	}
+	if l.active {
+		if len(out.States) > 0 {
+			return nil, exit.Usagef("--active and --state contradict each other")
+		}
+		for s := xferv1.State_STATE_QUEUED; s < xferv1.State_STATE_SUCCEEDED; s++ {
+			out.States = append(out.States, s)
+		}
+	}
+	return out, nil
+}
+
+func (a *app) transfersLsCmd() *cobra.Command {
+	var l listFlags
+	cmd := &cobra.Command{
+		Use:   "ls [flags]",
+		Short: "List transfers",
+		Long: `List transfers of all nodes, by node and time of submission. They are remembered
+for 30 days. Where a node did not answer, its transfers are missing: then there is
+a warning and exit code 5.`,
+		Example: "  xferctl transfers ls --active\n  xferctl transfers ls --node n1 --state failed,partially_succeeded\n  xferctl transfers ls --label job=nightly -o json",
+		Args:    between(0, 0, "flags alone"),
+		RunE:    a.do(func(ctx context.Context, _ []string) error { return a.listTransfers(ctx, &l) }),
+	}
+	l.bind(a, cmd)
+	cmd.Flags().BoolVar(&l.incoming, "incoming", false, "with --node: those of which it is the target instead of the owner")
+	return cmd
+}
+
+func (a *app) listTransfers(ctx context.Context, l *listFlags) error {
+	parent, err := l.parent()
+	if err != nil {
+		return err
+	}
+	filter, err := l.filter()
+	if err != nil {
+		return err
+	}
+	api, err := a.server(ctx)
+	if err != nil {
+		return err
+	}
+	list, err := api.List(ctx, &xferv1.ListTransfersRequest{Parent: parent, Filter: filter, Incoming: l.incoming, PageSize: 1000})
+	if err != nil {
+		return err
+	}
+	unreachable := slices.Compact(slices.Sorted(slices.Values(list.Unreachable)))
+	if err := a.printTransfers(list.Transfers, unreachable); err != nil {
+		return err
+	}
+	if len(unreachable) > 0 {
+		return exit.With(exit.Partial, fmt.Errorf("the list is not complete: no answer from %s", show.Name(strings.Join(unreachable, ", "))))
+	}
+	return nil
+}
+
+func (a *app) printTransfers(ts []*xferv1.Transfer, unreachable []string) error {
+	return a.print(func() any {
+		return record.Object{{Name: "transfers", Value: record.List(ts)}, {Name: "unreachable", Value: append([]string{}, unreachable...)}}
+	}, func() error {
+		t := &show.Table{Header: []string{"TRANSFER", "STATE", "DONE", "BYTES", "SUBMITTED", "FROM", "TO"}}
+		for _, x := range ts {
+			t.Rows = append(t.Rows, transferRow(x))
+		}
+		return a.table(t)
+	})
+}
+
+func transferRow(t *xferv1.Transfer) []show.Cell {
+	c := t.GetCounters()
+	done, total := "-", "-"
+	if c.GetBytesTotal() > 0 || c.GetTotalKnown() {
+		total = show.Size(c.GetBytesTotal())
+		if !c.GetTotalKnown() {
+			total = ">= " + total
+		} else if c.GetBytesTotal() > 0 {
+			done = fmt.Sprintf("%d%%", min(int64(float64(c.GetBytesDone())/float64(c.GetBytesTotal())*100), 100))
+		}
+	}
+	from, to := ends(t)
+	return []show.Cell{
+		show.T(show.Name(shortName(t.GetName()))), stateCell(t.GetState()), show.N(done), show.N(total),
+		show.T(show.When(t.GetCreateTime().AsTime())), show.T(from), show.T(to),
+	}
+}
+
+// ends are the source and the destination in one word each.
+func ends(t *xferv1.Transfer) (from, to string) {
+	m := placesOf(t.GetSpec())
+	from = "-"
+	if len(m.Sources) > 0 {
+		from = shownPlace(m.Sources[0])
+		if n := max(int(t.GetSourceCount()), len(m.Sources)); n > 1 {
+			from += fmt.Sprintf(" and %d more", n-1)
+		}
+	}
+	m.Dest.Slash = m.Into
+	return from, shownPlace(m.Dest)
+}

@@ -1,0 +1,155 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	xferv1 "github.com/xferd/xferd/api/xfer/v1"
+	"github.com/xferd/xferd/cmd/xferctl/internal/exit"
+	"github.com/xferd/xferd/cmd/xferctl/internal/record"
+	"github.com/xferd/xferd/cmd/xferctl/internal/show"
+)
+
+func (a *app) transfersShowCmd() *cobra.Command {
+	var failures, lost, entries bool
+	cmd := &cobra.Command{
+		Use:   "show [flags] TRANSFER",
+		Short: "Show all that is known of a transfer",
+		Long: `Show all that is known of a transfer, or what became of its entries. With -o json
+or yaml, entries are one JSON object per line.
+
+` + nameUse,
+		Example: "  xferctl transfers show n1/nightly-17\n  xferctl transfers show -o yaml n1/nightly-17\n  xferctl transfers show --failures n1/nightly-17",
+		Args:    between(1, 1, "one TRANSFER"),
+		RunE: a.do(func(ctx context.Context, args []string) error {
+			api, err := a.server(ctx)
+			if err != nil {
+				return err
+			}
+			name, err := a.resolve(ctx, api, args[0])
+			if err != nil {
+				return err
+			}
+			req := &xferv1.ListEntriesRequest{Parent: name}
+			switch {
+			case failures && !lost && !entries:
+				req.Outcomes = []xferv1.Outcome{xferv1.Outcome_OUTCOME_FAILED}
+			case lost && !failures && !entries:
+				req.LostOnly = true
+			case entries && !failures && !lost:
+			case failures || lost || entries:
+				return exit.Usagef("--entries, --failures and --lost contradict each other")
+			default:
+				return a.showTransfer(ctx, api, name)
+			}
+			return a.showEntries(ctx, api, req)
+		}),
+		ValidArgsFunction: a.completeTransfers,
+	}
+	cmd.Flags().BoolVar(&entries, "entries", false, "show what became of every entry")
+	cmd.Flags().BoolVar(&failures, "failures", false, "show the entries that failed, and why")
+	cmd.Flags().BoolVar(&lost, "lost", false, "show the entries of which something could not be kept, and what")
+	return cmd
+}
+
+func (a *app) showTransfer(ctx context.Context, api API, name string) error {
+	t, err := api.Get(ctx, name)
+	if err != nil {
+		return err
+	}
+	return a.print(func() any { return record.Of(t) }, func() error {
+		for _, l := range summary(t, true) {
+			a.outf("%s\n", l)
+		}
+		if err := show.Pairs(a.out, transferPairs(t)); err != nil {
+			return err
+		}
+		for _, l := range complaints(t) {
+			a.outf("%s\n", show.Text(l))
+		}
+		return nil
+	})
+}
+
+func transferPairs(t *xferv1.Transfer) [][2]string {
+	from, to := ends(t)
+	var labels []string
+	for _, k := range slices.Sorted(maps.Keys(t.GetSpec().GetLabels())) {
+		labels = append(labels, show.Name(k+"="+t.GetSpec().GetLabels()[k]))
+	}
+	waits := ""
+	if t.GetWaitingReason() != "" {
+		waits = show.Name(t.GetWaitingDetail() + " (" + t.GetWaitingReason() + ")")
+		if at := t.GetNextAttemptTime(); at != nil {
+			waits += "; next try at " + show.When(at.AsTime())
+		}
+	}
+	pairs := [][2]string{
+		{"  from", from}, {"  to", to}, {"  resolved", show.Name(string(t.GetResolvedDestination()))},
+		{"  waits", waits}, {"  priority", strings.ToLower(word(t.GetSpec().GetPriority(), "PRIORITY_"))},
+		{"  principal", show.Name(t.GetPrincipal())}, {"  labels", strings.Join(labels, ", ")}, {"  retry of", show.Name(t.GetRetryOf())},
+		{"  uid", show.Name(t.GetUid())},
+	}
+	if d := t.GetDigest(); len(d) > 0 {
+		pairs = append(pairs, [2]string{"  digest", fmt.Sprintf("xxh3-128 %x", d)})
+	}
+	for _, p := range []struct {
+		name string
+		at   interface{ GetSeconds() int64 }
+		text string
+	}{
+		{"  submitted", t.GetCreateTime(), show.When(t.GetCreateTime().AsTime())}, {"  started", t.GetStartTime(), show.When(t.GetStartTime().AsTime())},
+		{"  ended", t.GetEndTime(), show.When(t.GetEndTime().AsTime())}, {"  deadline", t.GetSpec().GetDeadline(), show.When(t.GetSpec().GetDeadline().AsTime())},
+	} {
+		if p.at.GetSeconds() != 0 {
+			pairs = append(pairs, [2]string{p.name, p.text})
+		}
+	}
+	return pairs
+}
+
+func (a *app) showEntries(ctx context.Context, api API, req *xferv1.ListEntriesRequest) error {
+	err := eachEntry(ctx, api, req, func(e *xferv1.EntryResult) error {
+		if a.set.Output != "table" {
+			if err := a.write(record.Line(record.Of(e))); err != nil {
+				return err
+			}
+		} else {
+			a.outf("%s\n", entryLine(e))
+		}
+		if a.out.failed != nil {
+			return errStop
+		}
+		return nil
+	})
+	if errors.Is(err, errStop) {
+		return nil
+	}
+	return err
+}
+
+// entryLine is "FAILED     path: why", or with what was lost.
+func entryLine(e *xferv1.EntryResult) string {
+	path := string(e.GetPath())
+	if path == "" {
+		path = "./"
+	}
+	l := fmt.Sprintf("%-10s %s", word(e.GetOutcome(), "OUTCOME_"), show.Name(path))
+	if len(e.GetLost()) > 0 {
+		var lost []string
+		for _, p := range e.GetLost() {
+			lost = append(lost, strings.ToLower(word(p, "PROPERTY_")))
+		}
+		l += "  lost: " + strings.Join(lost, ",")
+	}
+	if e.GetError() != nil {
+		l += ": " + show.Name(errorText(e.GetError()))
+	}
+	return l
+}
