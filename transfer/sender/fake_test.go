@@ -14,7 +14,7 @@ import (
 // fakeTarget is a target that keeps what lands in memory. Its fields are hooks;
 // they are set before the edge runs.
 type fakeTarget struct {
-	t    *testing.T
+	t    testing.TB
 	link transfer.OwnerLink
 
 	opened     transfer.Opened
@@ -49,7 +49,7 @@ type fakeTarget struct {
 	cancel   context.CancelFunc
 }
 
-func newFakeTarget(t *testing.T) (*fakeTarget, transfer.TargetLink) {
+func newFakeTarget(t testing.TB) (*fakeTarget, transfer.TargetLink) {
 	owner, target := transfer.Pipe()
 	f := &fakeTarget{
 		t: t, link: target,

@@ -23,7 +23,7 @@ const mib = 1 << 20
 
 // rig is an edge from a fresh directory to a fake target.
 type rig struct {
-	t      *testing.T
+	t      testing.TB
 	dir    string // exported
 	target *fakeTarget
 	obs    *recorder
@@ -36,7 +36,7 @@ type rig struct {
 
 // newRig prepares; change may adjust spec, job and target before the edge is
 // made.
-func newRig(t *testing.T, files map[string]int, change func(*rig)) *rig {
+func newRig(t testing.TB, files map[string]int, change func(*rig)) *rig {
 	t.Helper()
 	r := &rig{t: t, dir: t.TempDir(), obs: &recorder{}, pool: bufpool.New(64 * mib)}
 	for name, size := range files {
