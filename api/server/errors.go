@@ -45,6 +45,15 @@ func invalid(field, format string, args ...any) *transfer.Error {
 	return refuse(transfer.InvalidSpec, field, format, args...)
 }
 
+// Status returns the status of an error, for services beside the API. nil stays
+// nil.
+func Status(err error) error {
+	if err == nil {
+		return nil
+	}
+	return toStatus(err).Err()
+}
+
 // status gives an error its status, and logs those that are faults of ours.
 func (s *Server) status(ctx context.Context, method string, err error) error {
 	st := toStatus(err)
