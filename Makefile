@@ -35,7 +35,7 @@ generate: ## regenerate api/*/v1 from the protos
 	./scripts/generate.sh
 
 check-generate: ## fail where the generated code differs from the protos
-	./scripts/generate.sh check
+	./scripts/generate.sh --check
 
 bench: build ## side by side with rsync, scp, rclone, cp, tar and a raw floor
 	./scripts/deps.sh bench

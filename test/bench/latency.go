@@ -11,7 +11,10 @@ import (
 	xferv1 "github.com/xferd/xferd/api/xfer/v1"
 )
 
-// latency measures what is paid before the first byte and for looking at a long
+// queued is the length of the queue that is looked at.
+const queued = 1000
+
+// latency measures what is paid before the first byte, and for a look at a long
 // queue.
 func latency(ctx context.Context, o options) error {
 	root, err := os.MkdirTemp(o.tmpfs, "xferd-bench.")
@@ -28,28 +31,55 @@ func latency(ctx context.Context, o options) error {
 	if err := os.WriteFile(small, []byte("x"), 0o600); err != nil {
 		return err
 	}
-	c, err := client.Dial(ctx, "unix://"+cl.socket)
+	c, err := client.Dial("unix://"+cl.socket, client.Options{})
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	spec := func(i int) *xferv1.TransferSpec { return copySpec(small, filepath.Join(root, fmt.Sprintf("copy-%d", i))) }
-	var whole []time.Duration
-	for i := range 10 * o.rounds {
+	spec := func(i int) *xferv1.TransferSpec {
+		return client.Copy("n1", small, "n2", filepath.Join(root, fmt.Sprintf("copy-%d", i)))
+	}
+	var accepted, whole []time.Duration
+	for i := range 20 * o.rounds {
 		start := time.Now()
-		t, err := c.Submit(ctx, &xferv1.SubmitTransferRequest{Spec: spec(i)})
+		t, err := c.Submit(ctx, "", spec(i))
 		if err != nil {
 			return err
 		}
-		if t, err = c.Wait(ctx, t.GetName()); err != nil {
-			return err
+		accepted = append(accepted, time.Since(start))
+		done, err := c.Wait(ctx, t.GetName())
+		if err == nil {
+			err = client.TransferError(done)
 		}
-		if t.GetState() != xferv1.Transfer_STATE_SUCCEEDED {
-			return fmt.Errorf("%s ended %s", t.GetName(), t.GetState())
+		if err != nil {
+			return err
 		}
 		whole = append(whole, time.Since(start))
 	}
-	fmt.Printf("\n## latency, warm peer, state on tmpfs\n\n")
-	fmt.Printf("submit to published and reported, one byte: median %v of %d\n", median(whole), len(whole))
+	fmt.Printf("\n## latency, warm peer, state on tmpfs, one byte, median of %d\n\n", len(whole))
+	fmt.Printf("submit to stored and answered   %v\n", median(accepted).Round(10*time.Microsecond))
+	fmt.Printf("submit to published and told    %v (the first byte is there earlier)\n", median(whole).Round(10*time.Microsecond))
+
+	// A blocked first transfer would hold the others in the queue only with
+	// limits.transfers: 1; paused ones stay without that.
+	for i := range queued {
+		t, err := c.Submit(ctx, "", spec(1_000_000+i))
+		if err == nil {
+			_, err = c.Pause(ctx, t.GetName())
+		}
+		if err != nil && client.ReasonOf(err) != "ALREADY_FINISHED" {
+			return err
+		}
+	}
+	var list []time.Duration
+	for range o.rounds {
+		start := time.Now()
+		var u usage
+		if err := u.run(cl.ctl(ctx, &u, "transfers", "ls", "-o", "json")); err != nil {
+			return err
+		}
+		list = append(list, time.Since(start))
+	}
+	fmt.Printf("xferctl transfers ls of %d       %v\n", queued+len(whole), median(list).Round(100*time.Microsecond))
 	return nil
 }
