@@ -53,11 +53,11 @@ func testRefusals(t *testing.T, s *suite) {
 				t.Fatal(err)
 			}
 			sink.seal()
-			if v := feed.verdict(t, 1, 1); v.Code != transport.Refused || v.Err == nil || !strings.Contains(v.Err.Error(), errScripted.Error()) {
+			if v := feed.Verdict(t, 1, 1); v.Code != transport.Refused || v.Err == nil || !strings.Contains(v.Err.Error(), errScripted.Error()) {
 				t.Errorf("verdict %v, %v", v.Code, v.Err)
 			}
 			for _, at := range [][2]int{{1, 0}, {1, 2}, {2, 0}} {
-				if v := feed.verdict(t, uint64(at[0]), at[1]); v.Code != transport.Placed {
+				if v := feed.Verdict(t, uint64(at[0]), at[1]); v.Code != transport.Placed {
 					t.Errorf("chunk %d extent %d: %v, %v", at[0], at[1], v.Code, v.Err)
 				}
 			}
@@ -84,7 +84,7 @@ func testPlaceError(t *testing.T, s *suite) {
 		t.Errorf("Run: %v", err)
 	}
 	sink.seal()
-	if v := feed.verdict(t, 3, 0); v.Code != transport.Unknown {
+	if v := feed.Verdict(t, 3, 0); v.Code != transport.Unknown {
 		t.Errorf("verdict %v", v.Code)
 	}
 }
@@ -114,7 +114,7 @@ func testWrongDigest(t *testing.T, s *suite) {
 		}
 		sink.seal()
 		for i, code := range []transport.Code{transport.Placed, transport.Mismatch, transport.Placed} {
-			if v := feed.verdict(t, 1, i); v.Code != code {
+			if v := feed.Verdict(t, 1, i); v.Code != code {
 				t.Errorf("extent %d: %v, %v", i, v.Code, v.Err)
 			}
 		}
@@ -156,7 +156,7 @@ func testCancel(t *testing.T, s *suite) {
 	if err := wait(t, done); !errors.Is(err, context.Canceled) {
 		t.Errorf("Run: %v", err)
 	}
-	feed.settled(t)
+	feed.Settled(t)
 	e.in.Close()
 	sink.seal()
 	if sink.codes[transport.Placed] > 0 {
@@ -214,7 +214,7 @@ func testFence(t *testing.T, s *suite) {
 		if err := wait(t, done); err == nil {
 			t.Error("Run ended well although the target closed")
 		}
-		feed.settled(t)
+		feed.Settled(t)
 		if err := e.in.Close(); err != nil {
 			t.Errorf("second Close: %v", err)
 		}
@@ -252,7 +252,7 @@ func testFenceWaits(t *testing.T, s *suite) {
 	if err := wait(t, done); err == nil {
 		t.Error("Run ended well although the target closed")
 	}
-	feed.settled(t)
+	feed.Settled(t)
 }
 
 // testBackPressure: a sink that takes nothing stops the feed soon.
@@ -301,7 +301,7 @@ func testBadChunk(t *testing.T, s *suite) {
 	}
 	sink.seal()
 	for i, code := range []transport.Code{transport.Placed, transport.SourceFailed, transport.Placed} {
-		if v := feed.verdict(t, uint64(i), 0); v.Code != code {
+		if v := feed.Verdict(t, uint64(i), 0); v.Code != code {
 			t.Errorf("chunk %d: %v, %v", i, v.Code, v.Err)
 		}
 	}

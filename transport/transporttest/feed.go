@@ -83,8 +83,8 @@ func (f *Feed) Done(c *transport.Chunk, verdicts []transport.Verdict) {
 	f.answered <- c.Seq
 }
 
-// settled checks that no chunk is out any more.
-func (f *Feed) settled(t *testing.T) {
+// Settled checks that no chunk is out any more.
+func (f *Feed) Settled(t *testing.T) {
 	t.Helper()
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -96,8 +96,8 @@ func (f *Feed) settled(t *testing.T) {
 	}
 }
 
-// verdict returns the verdict on one extent.
-func (f *Feed) verdict(t *testing.T, seq uint64, extent int) transport.Verdict {
+// Verdict returns the verdict on one extent.
+func (f *Feed) Verdict(t *testing.T, seq uint64, extent int) transport.Verdict {
 	t.Helper()
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -111,10 +111,10 @@ func (f *Feed) verdict(t *testing.T, seq uint64, extent int) transport.Verdict {
 // allPlaced checks that every extent of every chunk landed.
 func (f *Feed) allPlaced(t *testing.T) {
 	t.Helper()
-	f.settled(t)
+	f.Settled(t)
 	for _, c := range f.chunks {
 		for i := range c.Extents {
-			if v := f.verdict(t, c.Seq, i); v.Code != transport.Placed || v.Err != nil {
+			if v := f.Verdict(t, c.Seq, i); v.Code != transport.Placed || v.Err != nil {
 				t.Errorf("chunk %d extent %d: %v, %v", c.Seq, i, v.Code, v.Err)
 			}
 		}

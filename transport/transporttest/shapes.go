@@ -159,7 +159,7 @@ func (s *suite) move(t *testing.T, chunks []*transport.Chunk, want map[uint64][]
 func (s *suite) checkDigest(t *testing.T, sink *Sink, feed *Feed, c *transport.Chunk, i int, want []byte, verify bool) {
 	t.Helper()
 	x := &c.Extents[i]
-	there, here := sink.digests[[2]uint64{x.Entry, uint64(x.Offset)}], feed.verdict(t, c.Seq, i).Digest
+	there, here := sink.digests[[2]uint64{x.Entry, uint64(x.Offset)}], feed.Verdict(t, c.Seq, i).Digest
 	if there != here {
 		t.Errorf("entry %d: digest %x at the target, %x at the source", x.Entry, there, here)
 	}
@@ -237,7 +237,7 @@ func (s *suite) oneBad(t *testing.T, chunks []*transport.Chunk, code transport.C
 	}
 	sink.seal()
 	want := map[transport.Code]error{transport.SourceShort: transport.ErrSourceShort, transport.SourceFailed: transport.ErrSourceFailed}[code]
-	if v := feed.verdict(t, 1, 0); v.Code != code || !errors.Is(v.Err, want) {
+	if v := feed.Verdict(t, 1, 0); v.Code != code || !errors.Is(v.Err, want) {
 		t.Errorf("verdict %v, %v", v.Code, v.Err)
 	}
 	if sink.codes[code] != 1 || sink.codes[transport.Placed] != 2 {
@@ -247,7 +247,7 @@ func (s *suite) oneBad(t *testing.T, chunks []*transport.Chunk, code transport.C
 		seq    uint64
 		extent int
 	}{{1, 1}, {2, 0}} {
-		if v := feed.verdict(t, c.seq, c.extent); v.Code != transport.Placed {
+		if v := feed.Verdict(t, c.seq, c.extent); v.Code != transport.Placed {
 			t.Errorf("neighbour %d: %v, %v", i, v.Code, v.Err)
 		}
 	}

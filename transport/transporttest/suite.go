@@ -129,7 +129,7 @@ func (e *edge) start(ctx context.Context, f transport.Feed) <-chan error {
 func (e *edge) run(f *Feed) error {
 	e.t.Helper()
 	err := wait(e.t, e.start(e.t.Context(), f))
-	f.settled(e.t)
+	f.Settled(e.t)
 	if cerr := e.in.Close(); cerr != nil {
 		e.t.Errorf("Incoming.Close: %v", cerr)
 	}
