@@ -197,7 +197,12 @@ func (r *Receiver) checkSource(m *transfer.Open, d *dest, src, name string, info
 		if at == d.rel && m.DestMode == transfer.DestInto && info.Kind != fsroot.Directory {
 			continue
 		}
-		if there, err := d.root.Lstat(at); err == nil && (fileID{there.Dev, there.Ino}) == self {
+		// A link at the end stands for a directory, and is replaced by a file.
+		look := d.root.Lstat
+		if info.Kind == fsroot.Directory {
+			look = d.root.Stat
+		}
+		if there, err := look(at); err == nil && (fileID{there.Dev, there.Ino}) == self {
 			return r.refuse(transfer.SameFile, m.Dest, fmt.Errorf("source %s and destination are the same", transfer.EscapePath(src)))
 		}
 	}

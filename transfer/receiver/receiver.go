@@ -214,14 +214,19 @@ func (r *Receiver) Incoming() []IncomingTransfer {
 func (r *Receiver) Abandon(ctx context.Context, uid transfer.UID) error {
 	r.openMu.Lock()
 	defer r.openMu.Unlock()
+	locked := func() bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return r.locks[uid] != nil
+	}
+	if !locked() {
+		return &transfer.Error{Reason: transfer.TransferNotFound, Side: transfer.SideTarget, Node: r.cfg.Node, Err: fmt.Errorf("no transfer %s ends here", uid)}
+	}
 	if err := r.endEdge(ctx, uid, errAbandoned); err != nil {
 		return err
 	}
-	r.mu.Lock()
-	_, ok := r.locks[uid]
-	r.mu.Unlock()
-	if !ok {
-		return &transfer.Error{Reason: transfer.TransferNotFound, Side: transfer.SideTarget, Node: r.cfg.Node, Err: fmt.Errorf("no transfer %s ends here", uid)}
+	if !locked() { // the edge took everything with it
+		return nil
 	}
 	return r.dropTransfer(ctx, uid, true)
 }
