@@ -1,0 +1,123 @@
+package e2e
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// Where the programs and everything that tests write are, set by TestMain.
+var (
+	binDir  string
+	scratch string // in memory, where the machine has that
+)
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	unix.Umask(0o022)
+	var err error
+	// Short names: the path of a unix socket has at most 107 bytes.
+	if scratch, err = os.MkdirTemp(memory(), "xe2e."); err == nil {
+		defer os.RemoveAll(scratch)
+		err = build()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		return 1
+	}
+	code := m.Run()
+	if err := shared.close(); err != nil {
+		fmt.Fprintln(os.Stderr, "e2e: the shared cluster:", err)
+		code = max(code, 1)
+	}
+	return code
+}
+
+// memory is a directory on a file system in memory, so that syncing costs
+// nothing; or the usual one for temporary files.
+func memory() string {
+	var st unix.Statfs_t
+	if err := unix.Statfs("/dev/shm", &st); err == nil && st.Bavail*uint64(st.Bsize) > 2<<30 {
+		return "/dev/shm"
+	}
+	return ""
+}
+
+// build builds the programs. XFER_E2E_RACE=1 builds them with the race detector.
+func build() error {
+	binDir = filepath.Join(scratch, "bin")
+	args := []string{"build", "-o", binDir + "/"}
+	if os.Getenv("XFER_E2E_RACE") == "1" {
+		args = append(args, "-race")
+	}
+	cmd := exec.Command("go", append(args, "github.com/xferd/xferd/cmd/xferd", "github.com/xferd/xferd/cmd/xferctl")...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return nil
+}
+
+func program(name string) string { return filepath.Join(binDir, name) }
+
+// newDir makes a directory under scratch that the end of the test removes.
+func newDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp(scratch, "t.")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+// missing tells that a test cannot run here: a failure where the rigs must be
+// there, else one line.
+func missing(t testing.TB, what string) {
+	t.Helper()
+	if os.Getenv("XFER_REQUIRE_RIGS") == "1" {
+		t.Fatalf("%s is missing, and XFER_REQUIRE_RIGS=1; make deps installs it", what)
+	}
+	t.Skipf("SKIP %s: %s is missing (make deps)", t.Name(), what)
+}
+
+func needProgram(t testing.TB, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		missing(t, name)
+	}
+	return path
+}
+
+func needRoot(t testing.TB) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		missing(t, "root")
+	}
+}
+
+// environ is the environment of the programs under test: nothing of the
+// developer's settings.
+func environ(more ...string) []string {
+	env := []string{"HOME=" + scratch, "TMPDIR=" + scratch, "PATH=" + binDir + ":" + os.Getenv("PATH")}
+	for _, kv := range os.Environ() {
+		if strings.HasPrefix(kv, "GORACE=") {
+			env = append(env, kv)
+		}
+	}
+	return append(env, more...)
+}
