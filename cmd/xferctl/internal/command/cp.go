@@ -54,7 +54,6 @@ func (a *app) cpCmd() *cobra.Command {
 		ValidArgsFunction: a.completePlaces,
 	}
 	r.bind(cmd, false)
-	cmd.Flags().BoolP("recursive", "r", false, "accepted, and always on: a directory is copied with all it holds")
 	return cmd
 }
 
@@ -72,6 +71,7 @@ func (r *copyRun) bind(cmd *cobra.Command, sync bool) {
 	f.BoolVarP(&r.progress, "progress", "P", false, "show progress; elsewhere than on a terminal a line every 10 s (default on a terminal)")
 	f.StringVar(&r.id, "id", "", "`id` of the transfer, chosen by you: the same command with the same id is the same transfer (default a new one)")
 	f.BoolVar(&r.detach, "detach", false, "print the transfer's name and leave it running")
+	f.BoolP("recursive", "r", false, "accepted, and always on: a directory is copied with all it holds")
 }
 
 // copy submits a transfer and follows it to its end.
@@ -121,29 +121,26 @@ func (a *app) copy(ctx context.Context, r *copyRun, mode xferv1.Mode, args []str
 	return f.submitAndFollow(ctx, &xferv1.SubmitTransferRequest{TransferId: id, Spec: spec})
 }
 
+// checkMapping refuses what no answer of a server could make right. Which node
+// a path without one is of is not known here: it may be that of the others.
 func (a *app) checkMapping(args []string, toMapping func([]place.Place) (place.Mapping, error)) error {
 	places := make([]place.Place, len(args))
+	other := ""
 	for i, arg := range args {
 		p, err := place.Parse(arg, a.env.WorkDir)
 		if err != nil {
 			return exit.With(exit.Usage, err)
 		}
 		places[i] = p
-	}
-	if _, err := toMapping(places); err != nil && !mixesLocal(places) {
-		return exit.With(exit.Usage, err)
-	}
-	return nil
-}
-
-// mixesLocal reports whether only the server can tell if all sources are on one
-// node: some are named, some are of the own node.
-func mixesLocal(places []place.Place) bool {
-	local := 0
-	for _, p := range places[:len(places)-1] {
-		if p.Node == "" {
-			local++
+		if other == "" && i < len(args)-1 {
+			other = p.Node
 		}
 	}
-	return local > 0 && local < len(places)-1
+	for i := range places[:len(places)-1] {
+		if places[i].Node == "" {
+			places[i].Node = other
+		}
+	}
+	_, err := toMapping(places)
+	return exit.With(exit.Usage, err)
 }
