@@ -25,6 +25,7 @@ import (
 // engine of memory.
 type fakeCluster struct {
 	t     *testing.T
+	mu    sync.Mutex // guards nodes against those that join later
 	nodes map[transfer.NodeID]*fakeNode
 }
 
@@ -80,7 +81,9 @@ func (c *fakeCluster) start(id transfer.NodeID, list []Node) *fakeNode {
 		_ = n.grpc.Serve(n.lis)
 	}()
 	n.conn = n.dial()
+	c.mu.Lock()
 	c.nodes[id] = n
+	c.mu.Unlock()
 	c.t.Cleanup(func() {
 		_ = n.conn.Close()
 		for _, p := range n.peers {
@@ -109,7 +112,9 @@ func (n *fakeNode) dial() *grpc.ClientConn {
 func (n *fakeNode) Conn(_ context.Context, to transfer.NodeID) (grpc.ClientConnInterface, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.c.mu.Lock()
 	peer := n.c.nodes[to]
+	n.c.mu.Unlock()
 	if peer == nil {
 		return nil, &transfer.Error{Reason: transfer.NodeUnknown, Node: to, Err: errors.New("never heard of it")}
 	}

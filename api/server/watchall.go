@@ -77,9 +77,11 @@ func (s *Server) watchAll(ctx context.Context, req *xferv1.WatchTransfersRequest
 				w.marks[string(n.node)] = m.GetWatchToken()
 			}
 			switch {
-			case m.GetCaughtUp() != nil:
-				delete(pending, n.node)
-				continue // it is told once, for all
+			case m.GetCaughtUp() != nil: // it is told once, for all
+				if delete(pending, n.node); !caughtUp {
+					continue
+				}
+				m = &xferv1.WatchTransfersResponse{}
 			case m.GetOwnerLost() != nil:
 				delete(pending, n.node)
 			case m.GetEvent() == nil:
@@ -88,6 +90,9 @@ func (s *Server) watchAll(ctx context.Context, req *xferv1.WatchTransfersRequest
 			m = &xferv1.WatchTransfersResponse{Event: m.GetEvent()}
 			if len(w.marks) <= smallToken {
 				m.WatchToken = w.token()
+			}
+			if m.GetEvent() == nil && m.GetWatchToken() == "" {
+				continue
 			}
 			if err := emit(m); err != nil {
 				return err
