@@ -20,10 +20,16 @@ const (
 	ReplySize = 32
 )
 
+// Features are bits of what a connection can or does.
+type Features uint32
+
+// Verifies, in a reply: the target compares digests on this connection.
+const Verifies Features = 1
+
 // Hello is what the source sends first on a connection.
 type Hello struct {
 	Major, Minor uint16
-	Features     uint32 // bits that the source offers; unknown ones are ignored
+	Features     Features // what the source offers; unknown ones are ignored
 	UID          [16]byte
 	Epoch        uint64
 	Stream       uint32 // number of the stream within the edge
@@ -36,7 +42,7 @@ func AppendHello(dst []byte, h *Hello) []byte {
 	dst = append(dst, Magic...)
 	dst = binary.LittleEndian.AppendUint16(dst, h.Major)
 	dst = binary.LittleEndian.AppendUint16(dst, h.Minor)
-	dst = binary.LittleEndian.AppendUint32(dst, h.Features)
+	dst = binary.LittleEndian.AppendUint32(dst, uint32(h.Features))
 	dst = append(dst, h.UID[:]...)
 	dst = binary.LittleEndian.AppendUint64(dst, h.Epoch)
 	dst = binary.LittleEndian.AppendUint32(dst, h.Stream)
@@ -61,7 +67,7 @@ func DecodeHello(b []byte) (Hello, error) {
 	if sum(b[:HelloSize-4]) != binary.LittleEndian.Uint32(b[HelloSize-4:]) {
 		return h, broken("checksum of the hello")
 	}
-	h.Features = binary.LittleEndian.Uint32(b[12:])
+	h.Features = Features(binary.LittleEndian.Uint32(b[12:]))
 	copy(h.UID[:], b[16:])
 	h.Epoch = binary.LittleEndian.Uint64(b[32:])
 	h.Stream = binary.LittleEndian.Uint32(b[40:])
@@ -101,7 +107,7 @@ func (v Verdict) String() string {
 // Reply answers a hello. The version is that of the target.
 type Reply struct {
 	Major, Minor uint16
-	Features     uint32 // bits of the offer that hold for this connection
+	Features     Features // what holds for this connection
 	Verdict      Verdict
 }
 
@@ -111,7 +117,7 @@ func AppendReply(dst []byte, r *Reply) []byte {
 	dst = append(dst, Magic...)
 	dst = binary.LittleEndian.AppendUint16(dst, r.Major)
 	dst = binary.LittleEndian.AppendUint16(dst, r.Minor)
-	dst = binary.LittleEndian.AppendUint32(dst, r.Features)
+	dst = binary.LittleEndian.AppendUint32(dst, uint32(r.Features))
 	dst = binary.LittleEndian.AppendUint16(dst, uint16(r.Verdict))
 	dst = append(dst, make([]byte, 10)...)
 	return binary.LittleEndian.AppendUint32(dst, sum(dst[at:]))
@@ -133,7 +139,7 @@ func DecodeReply(b []byte) (Reply, error) {
 	if sum(b[:ReplySize-4]) != binary.LittleEndian.Uint32(b[ReplySize-4:]) {
 		return r, broken("checksum of the reply")
 	}
-	r.Features = binary.LittleEndian.Uint32(b[12:])
+	r.Features = Features(binary.LittleEndian.Uint32(b[12:]))
 	r.Verdict = Verdict(binary.LittleEndian.Uint16(b[16:]))
 	return r, nil
 }

@@ -8,16 +8,23 @@ import (
 	"github.com/xferd/xferd/internal/wire"
 )
 
-func reply(v wire.Verdict) []byte {
-	return wire.AppendReply(nil, &wire.Reply{Major: wire.Major, Minor: wire.Minor, Verdict: v})
+func reply(v wire.Verdict, f wire.Features) []byte {
+	return wire.AppendReply(nil, &wire.Reply{Major: wire.Major, Minor: wire.Minor, Features: f, Verdict: v})
+}
+
+// features of the connections of an edge.
+func features(verify bool) (f wire.Features) {
+	if verify {
+		f |= wire.Verifies
+	}
+	return f
 }
 
 var (
-	acceptedReply   = reply(wire.Accepted)
-	notHelloReply   = reply(wire.NotHello)
-	badVersionReply = reply(wire.BadVersion)
-	deniedReply     = reply(wire.Denied)
-	busyReply       = reply(wire.Busy)
+	notHelloReply   = reply(wire.NotHello, 0)
+	badVersionReply = reply(wire.BadVersion, 0)
+	deniedReply     = reply(wire.Denied, 0)
+	busyReply       = reply(wire.Busy, 0)
 )
 
 // refuse answers a hello and closes the connection. It does not wait: the reply
@@ -39,7 +46,7 @@ func (t *Transport) serve(c net.Conn) {
 		return
 	}
 	defer in.leave()
-	_, err := c.Write(acceptedReply)
+	_, err := c.Write(reply(wire.Accepted, features(in.opt.Verify)))
 	t.leaveHandshake(c)
 	if err == nil {
 		err = c.SetDeadline(time.Time{})

@@ -97,6 +97,8 @@ func (o *outgoing) connect(ctx context.Context, stream int) (_ *sock, err error)
 		return nil, &transport.ProtocolError{Addr: o.grant.Addr, What: err.Error()}
 	case r.Verdict != wire.Accepted:
 		return nil, &rejection{r.Verdict}
+	case r.Features&wire.Verifies != features(o.opt.Verify):
+		return nil, errors.New("source and target do not agree on whether to verify")
 	}
 	o.stats.streams.Add(1)
 	s.pace(o.pacer.Rate())

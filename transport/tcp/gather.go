@@ -99,12 +99,21 @@ func (s *stream) pacing(n int) int {
 	return s.o.pacer.Step(n)
 }
 
-// pay waits until n bytes of content may go.
+// pay waits until n bytes of content may go. Where that would take so long that
+// the target had to think the stream is stuck, since the limit was lowered or is
+// shared by many, the rest of the chunk goes on credit.
 func (s *stream) pay(ctx context.Context, n int64) error {
-	if s.prepaid {
+	if s.prepaid || s.o.pacer.Rate() == 0 {
 		return nil
 	}
-	return s.o.pacer.Wait(ctx, n)
+	short, cancel := context.WithTimeout(ctx, s.o.t.cfg.Limits.Stall/4)
+	defer cancel()
+	err := s.o.pacer.Wait(short, n)
+	if err != nil && ctx.Err() == nil {
+		s.prepaid = true
+		return nil
+	}
+	return err
 }
 
 // flush sends what was gathered. With more, other bytes follow at once.

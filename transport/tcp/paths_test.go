@@ -6,7 +6,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
+	"time"
 
 	"github.com/xferd/xferd/internal/bufpool"
 	"github.com/xferd/xferd/transport"
@@ -124,4 +126,43 @@ func TestNoMemory(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// TestLimitLowered: a limit that comes down in the middle of a chunk does not
+// make the target take the source for stuck.
+func TestLimitLowered(t *testing.T) {
+	tr, stop := node(t, Limits{Stall: 400 * time.Millisecond})
+	defer stop()
+	dst, err := os.CreateTemp(t.TempDir(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dst.Close()
+	src, _ := bytesFile(t, 2<<20)
+	id := transport.Edge{Epoch: 1}
+	in, err := tr.Prepare(t.Context(), id, fileSink{dst}, transport.PrepareOptions{Streams: 1, ChunkSize: 2 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	out, err := tr.Dial(t.Context(), id, in.Grant(), transport.DialOptions{Streams: 1, MaxRate: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	r := transport.Range{Length: 2 << 20}
+	f := transporttest.NewFeed(&transport.Chunk{Extents: []transport.Extent{{
+		ExtentHeader: transport.ExtentHeader{Length: r.Length, Segments: []transport.Range{r}},
+		Bodies:       []transport.Body{{File: src}},
+	}}})
+	done := make(chan error, 1)
+	go func() { done <- out.Run(t.Context(), f) }()
+	for in.Stats().Bytes == 0 {
+		runtime.Gosched()
+	}
+	out.SetMaxRate(1)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	f.Settled(t)
 }

@@ -136,12 +136,15 @@ func ofSocket(err error) bool {
 	return false
 }
 
+const minPacing = 1 << 20
+
 // pace asks the kernel to spread what it sends, bytesPerSecond at most; 0 lifts
-// that. It only smooths: the pacer keeps the limit, over all streams.
+// that. It only smooths: the pacer keeps the limit, over all streams. So rates
+// that would hold up a chunk for long are not asked for.
 func (s *sock) pace(bytesPerSecond int64) {
 	v := ^uint64(0)
 	if bytesPerSecond > 0 {
-		v = uint64(bytesPerSecond)
+		v = uint64(max(bytesPerSecond, minPacing))
 	}
 	_ = s.raw.Control(func(fd uintptr) {
 		_ = unix.SetsockoptUint64(int(fd), unix.SOL_SOCKET, unix.SO_MAX_PACING_RATE, v)

@@ -83,7 +83,8 @@ func TestBadReplies(t *testing.T) {
 		"denied":      {deniedReply, "denied"},
 		"version":     {badVersionReply, "version"},
 		"new version": {wire.AppendReply(nil, &wire.Reply{Major: 7}), "version"},
-		"code":        {reply(99), "unknown reason"},
+		"no verify":   {reply(wire.Accepted, 0), "agree"},
+		"code":        {reply(99, 0), "unknown reason"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := against(t, Limits{}, nil, func(conn net.Conn) { conn.Write(c.reply) })
@@ -121,7 +122,7 @@ func TestHostileTarget(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := against(t, Limits{}, memChunks(20), func(conn net.Conn) {
-				conn.Write(acceptedReply)
+				conn.Write(reply(wire.Accepted, wire.Verifies))
 				readPrefix(conn) // of the first chunk
 				conn.Write(c.answer)
 				conn.(*net.TCPConn).CloseWrite()
@@ -139,14 +140,14 @@ func TestHostileTarget(t *testing.T) {
 func TestSilentTarget(t *testing.T) {
 	l := Limits{Stall: 500 * time.Millisecond}
 	err := against(t, l, memChunks(1), func(c net.Conn) {
-		c.Write(acceptedReply)
+		c.Write(reply(wire.Accepted, wire.Verifies))
 		io.Copy(io.Discard, c)
 	})
 	if !isTimeout(err) {
 		t.Errorf("Run: %v", err)
 	}
 	err = against(t, l, memChunks(1), func(c net.Conn) {
-		c.Write(acceptedReply)
+		c.Write(reply(wire.Accepted, wire.Verifies))
 		for range 15 {
 			time.Sleep(l.Stall / 10) // longer than Stall in all
 			c.Write(wire.AppendAlive(nil))
