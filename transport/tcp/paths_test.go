@@ -131,7 +131,7 @@ func TestNoMemory(t *testing.T) {
 // TestLimitLowered: a limit that comes down in the middle of a chunk does not
 // make the target take the source for stuck.
 func TestLimitLowered(t *testing.T) {
-	tr, stop := node(t, Limits{Stall: 400 * time.Millisecond})
+	tr, stop := node(t, Limits{Stall: time.Second})
 	defer stop()
 	dst, err := os.CreateTemp(t.TempDir(), "")
 	if err != nil {
