@@ -79,36 +79,46 @@ func (e *edge) sameDigests(f *file, theirs []transport.Digest) (bool, error) {
 	}
 	defer h.Close()
 	same := true
-	err = e.hashExtents(e.busy, h, f.e.Size, func(i int64) bool { return same }, func(i int64, own transport.Digest) {
+	buf, err := e.r.cfg.Pool.Get(e.busy, readBuffer)
+	if err != nil {
+		return false, err
+	}
+	defer buf.Release()
+	err = e.hashExtents(e.busy, buf.Bytes(), h, f.e.Size, func(i int64) bool { return same }, func(i int64, own transport.Digest) {
 		same = same && own == theirs[i]
 	})
 	return same, err
 }
 
+// readBuffer is how many bytes are read at a time to be hashed.
+const readBuffer = 256 << 10
+
 // hashExtents reads a file on the grid and calls got with the digest of each
-// extent that want names. A file that is too short yields zero digests.
-func (e *edge) hashExtents(ctx context.Context, h *fsroot.File, size int64, want func(i int64) bool, got func(i int64, d transport.Digest)) error {
-	buf, err := e.r.cfg.Pool.Get(ctx, int(min(size, e.opt.ChunkSize)))
-	if err != nil {
-		return err
-	}
-	defer buf.Release()
+// extent that want names. One that the file is too short for has a zero digest.
+func (e *edge) hashExtents(ctx context.Context, buf []byte, h *fsroot.File, size int64, want func(i int64) bool, got func(i int64, d transport.Digest)) error {
+	var hasher xxh3.Hasher
 	for i := range transfer.Extents(size, e.opt.ChunkSize) {
 		if !want(i) {
 			continue
 		}
-		if err := ctx.Err(); err != nil {
-			return err
-		}
+		hasher.Reset()
 		x := transfer.ExtentRange(i, size, e.opt.ChunkSize)
-		b := buf.Bytes()[:x.Length]
-		n, err := h.Pread(b, x.Offset)
-		if err != nil {
-			return err
+		short := false
+		for off := x.Offset; off < x.End() && !short; off += int64(len(buf)) {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			b := buf[:min(int64(len(buf)), x.End()-off)]
+			n, err := h.Pread(b, off)
+			if err != nil {
+				return err
+			}
+			short = n < len(b)
+			_, _ = hasher.Write(b) // never fails
 		}
 		var d transport.Digest
-		if n == len(b) {
-			d = xxh3.Hash128(b).Bytes()
+		if !short {
+			d = hasher.Sum128().Bytes()
 		}
 		got(i, d)
 	}

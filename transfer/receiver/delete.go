@@ -262,7 +262,7 @@ func (d *deletion) remove(dir *fsroot.Dir, c child, rel string, depth int) (stay
 		return false, nil
 	}
 	return false, d.tell(d.ctx, transfer.Result{
-		Entry: transfer.NoParent, Path: rel, Kind: entryKind(c.kind), Outcome: transfer.OutcomeDeleted, Change: transfer.ChangeDelete,
+		Entry: transfer.NoEntry, Path: rel, Kind: entryKind(c.kind), Outcome: transfer.OutcomeDeleted, Change: transfer.ChangeDelete,
 	})
 }
 

@@ -10,8 +10,9 @@ import (
 	"github.com/xferd/xferd/transfer"
 )
 
-// maxOpenDirs bounds the directories that an edge keeps open.
-const maxOpenDirs = 192
+// maxOpenDirs bounds the directories that an edge keeps open; see maxBatchDirs
+// for those in use beside them.
+const maxOpenDirs = 128
 
 // dirCache keeps the directories that were used last open. One that is not is
 // opened again from its parent, as the manifest names it: never by a path, and

@@ -232,6 +232,12 @@ func (e *edge) serve(link transfer.OwnerLink, opened *transfer.Opened) error {
 	case <-e.out.done:
 	case <-time.After(flushTimeout):
 	}
+	if terr := e.refusal(end); terr != nil {
+		// Beside the outbox, which may have ended with the edge's context.
+		ctx, done := context.WithTimeout(context.WithoutCancel(ctx), refusalTimeout)
+		_ = link.Send(ctx, &transfer.Refused{Err: terr})
+		done()
+	}
 	cancel(errOver)
 	side.Wait()
 	e.closeAll()
@@ -244,10 +250,35 @@ func (e *edge) serve(link transfer.OwnerLink, opened *transfer.Opened) error {
 	return end.err
 }
 
-// flushTimeout bounds how long the last messages may take to be sent.
-const flushTimeout = 5 * time.Second
+// How long the last messages may take to be sent.
+const (
+	flushTimeout   = 5 * time.Second
+	refusalTimeout = time.Second
+)
 
 var errOver = errors.New("the edge is over")
+
+// refusal is what the owner is told of an edge that this side ends early; nil
+// where there is nobody to tell.
+func (e *edge) refusal(end ending) *transfer.Error {
+	if end.how == endFinished || end.err == nil {
+		return nil
+	}
+	terr, ok := errors.AsType[*transfer.Error](end.err)
+	switch {
+	case ok && terr.Reason == transfer.OwnerUnreachable:
+		return nil
+	case ok:
+		return terr
+	case errors.Is(end.err, context.Canceled):
+		return errClosed
+	case errors.Is(end.err, errSuperseded):
+		return e.r.refuse(transfer.StaleEpoch, e.dest.path, end.err)
+	case errors.Is(end.err, errAbandoned):
+		return e.r.refuse(transfer.Cancelled, e.dest.path, end.err)
+	}
+	return &transfer.Error{Reason: transfer.Internal, Side: transfer.SideTarget, Phase: transfer.PhaseMove, Node: e.r.cfg.Node, Err: end.err}
+}
 
 // ownerLost is the end of an edge by its link.
 func ownerLost(err error) error {

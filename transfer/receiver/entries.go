@@ -210,6 +210,9 @@ func (e *edge) addDir(ent *transfer.Entry) (res transfer.Result, err error) {
 	}
 	if exists && have.Kind == fsroot.Directory {
 		e.setState(ent.Number, stateDir)
+		if err := e.openUp(ent, name, self, &have); err != nil {
+			return res, err
+		}
 		a := e.opt.policy.want(ent, &have)
 		if res.Change = a.changed(&have); res.Change == 0 {
 			res.Outcome = transfer.OutcomeSame
@@ -233,6 +236,26 @@ func (e *edge) addDir(ent *transfer.Entry) (res transfer.Result, err error) {
 	}
 	e.setState(ent.Number, stateDir|stateMade)
 	return res, nil
+}
+
+// openUp gives the daemon's user the right to write into a directory of its own
+// for the time of the transfer, as rsync does: a tree may have read-only ones.
+// The mode is set at the end; without PreserveMode it would be lost.
+func (e *edge) openUp(ent *transfer.Entry, name string, self bool, have *fsroot.Info) error {
+	p := &e.opt.policy
+	if e.opt.DryRun || p.uid == 0 || have.UID != p.uid || have.Perm&0o700 == 0o700 || !p.keep.Has(transfer.PreserveMode) {
+		return nil
+	}
+	mode := fsroot.Meta{Set: fsroot.SetPerm, Perm: have.Perm | 0o700}
+	if self {
+		return e.dest.base.SetMeta(mode)
+	}
+	d, err := e.dirs.get(ent.Parent)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.SetMetaAt(name, mode)
 }
 
 // makeDir makes a directory, after it is in the journal that it is ours.

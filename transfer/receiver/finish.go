@@ -26,37 +26,12 @@ func (e *edge) finish(ctx context.Context) *transfer.Finished {
 	if e.opt.DryRun {
 		return fin
 	}
-	err := e.finishDirs(ctx)
-	if err == nil && e.opt.durable() {
-		err = e.syncTree(ctx)
-	}
-	if err != nil && fin.Err == nil {
+	t := treeEnd{edge: e, ctx: ctx, systems: map[uint64]*fsroot.Dir{}}
+	defer t.close()
+	if err := t.run(); err != nil && fin.Err == nil {
 		fin.Err = e.r.destError(err, transfer.PhaseFinish, e.dest.path)
 	}
 	return fin
-}
-
-// finishDirs sets the metadata of all directories. What fails is a second result
-// of the entry.
-func (e *edge) finishDirs(ctx context.Context) error {
-	return e.manifest.DirsBackward(func(ent *transfer.Entry) error {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		s := e.stateOf(ent.Number)
-		if s&stateDir == 0 {
-			return nil
-		}
-		lost, err := e.finishDir(ent, s)
-		if err == nil && lost == 0 {
-			return nil
-		}
-		res := transfer.Result{Entry: ent.Number, Kind: ent.Kind, Outcome: s.outcome(), Lost: lost}
-		if err != nil {
-			res = e.failure(ent.Number, ent.Kind, e.entryFailure(err, transfer.PhaseFinish, ent))
-		}
-		return e.tell(ctx, res)
-	})
 }
 
 // tell sends a result that gives no credit back, and waits while many are on
@@ -66,8 +41,74 @@ func (e *edge) tell(ctx context.Context, res transfer.Result) error {
 	return e.out.wait(ctx)
 }
 
-func (e *edge) finishDir(ent *transfer.Entry, s state) (lost transfer.Preserve, err error) {
-	d, err := e.dirs.get(ent.Number)
+// treeEnd sets the metadata of all directories and makes them durable: one by
+// one, or by their file systems where they are many.
+type treeEnd struct {
+	*edge
+	ctx     context.Context
+	each    bool                   // sync each directory
+	systems map[uint64]*fsroot.Dir // one directory of each file system, by device
+}
+
+func (t *treeEnd) close() {
+	for _, d := range t.systems {
+		d.Close()
+	}
+}
+
+func (t *treeEnd) run() error {
+	t.mu.Lock()
+	touched := t.metaTouched
+	t.mu.Unlock()
+	all := touched || t.manifest.Dirs() > syncEachUpTo && t.r.dirty.fewOthers()
+	t.each = t.opt.durable() && !all
+	base := t.dest.base
+	info, err := base.Info()
+	if err != nil {
+		return err
+	}
+	t.systems[info.Dev] = base.Retain()
+	if err := t.manifest.DirsBackward(t.entry); err != nil {
+		return err
+	}
+	switch {
+	case !t.opt.durable():
+		return nil
+	case t.each:
+		return base.Sync()
+	}
+	for _, d := range t.systems {
+		if err := d.SyncFS(); err != nil {
+			// It may be a stranger's: each of ours is asked.
+			t.log.Warn("sync file system", "dir", d.Path(), "error", err)
+			return t.syncEach()
+		}
+	}
+	return nil
+}
+
+// entry finishes one directory. What fails is a second result of the entry.
+func (t *treeEnd) entry(ent *transfer.Entry) error {
+	if err := t.ctx.Err(); err != nil {
+		return err
+	}
+	s := t.stateOf(ent.Number)
+	if s&stateDir == 0 {
+		return nil
+	}
+	lost, err := t.directory(ent, s)
+	if err == nil && lost == 0 {
+		return nil
+	}
+	res := transfer.Result{Entry: ent.Number, Kind: ent.Kind, Outcome: s.outcome(), Lost: lost}
+	if err != nil {
+		res = t.failure(ent.Number, ent.Kind, t.entryFailure(err, transfer.PhaseFinish, ent))
+	}
+	return t.tell(t.ctx, res)
+}
+
+func (t *treeEnd) directory(ent *transfer.Entry, s state) (lost transfer.Preserve, err error) {
+	d, err := t.dirs.get(ent.Number)
 	if err != nil {
 		return 0, err
 	}
@@ -80,91 +121,40 @@ func (e *edge) finishDir(ent *transfer.Entry, s state) (lost transfer.Preserve, 
 	if s&stateMade != 0 {
 		have = nil // its mode is ours, for the time of the transfer
 	}
-	a := e.opt.policy.want(ent, have)
-	if a.changed(&info) == 0 && a.manage == nil {
-		return a.lost, nil
+	a := t.opt.policy.want(ent, have)
+	lost = a.lost
+	if a.changed(&info) != 0 || a.manage != nil {
+		if lost, err = a.apply(d.Dir, s&stateMade != 0); err != nil {
+			return lost, err
+		}
 	}
-	return a.apply(d.Dir, s&stateMade != 0)
+	if t.each {
+		return lost, d.Sync()
+	}
+	if t.systems[info.Dev] == nil {
+		t.systems[info.Dev] = d.Retain()
+	}
+	return lost, nil
 }
 
-// syncTree makes the directories durable: their names and metadata.
-func (e *edge) syncTree(ctx context.Context) error {
-	base := e.dest.base
-	e.mu.Lock()
-	touched := e.metaTouched
-	e.mu.Unlock()
-	if e.manifest.Dirs() > syncEachUpTo && e.r.dirty.fewOthers() || touched {
-		// The tree may go over several file systems; that shows only by asking.
-		if ok, err := e.syncAllFileSystems(ctx); ok || err != nil {
+// syncEach syncs the directories one by one after all.
+func (t *treeEnd) syncEach() error {
+	err := t.manifest.DirsBackward(func(ent *transfer.Entry) error {
+		if err := t.ctx.Err(); err != nil {
 			return err
 		}
-	}
-	err := e.manifest.DirsBackward(func(ent *transfer.Entry) error {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if e.stateOf(ent.Number)&stateDir == 0 {
+		if t.stateOf(ent.Number)&stateDir == 0 {
 			return nil
 		}
-		d, err := e.dirs.get(ent.Number)
+		d, err := t.dirs.get(ent.Number)
 		if err != nil {
 			if fsMissing(err) {
-				return nil // finishDirs told
+				return nil // told already
 			}
 			return err
 		}
 		defer d.Close()
 		return d.Sync()
 	})
-	return errors.Join(err, base.Sync())
-}
-
-// syncAllFileSystems syncs every file system of the tree once. It says false
-// where that failed: the error may be a stranger's.
-func (e *edge) syncAllFileSystems(ctx context.Context) (ok bool, err error) {
-	synced := map[uint64]bool{}
-	sync := func(d *fsroot.Dir, dev uint64) bool {
-		if synced[dev] {
-			return true
-		}
-		if err := d.SyncFS(); err != nil {
-			e.log.Warn("sync file system", "dir", d.Path(), "error", err)
-			return false
-		}
-		synced[dev] = true
-		return true
-	}
-	info, err := e.dest.base.Info()
-	if err != nil {
-		return false, err
-	}
-	if !sync(e.dest.base, info.Dev) {
-		return false, nil
-	}
-	errNo := errors.New("no")
-	err = e.manifest.DirsBackward(func(ent *transfer.Entry) error {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		s := e.stateOf(ent.Number)
-		if s&stateDir == 0 || s&stateMade != 0 {
-			return nil // one that was made is on the file system of its parent
-		}
-		d, err := e.dirs.get(ent.Number)
-		if err != nil {
-			if fsMissing(err) {
-				return nil
-			}
-			return err
-		}
-		defer d.Close()
-		if !sync(d.Dir, d.id.dev) {
-			return errNo
-		}
-		return nil
-	})
-	if err == errNo {
-		return false, nil
-	}
-	return err == nil, err
+	return errors.Join(err, t.dest.base.Sync())
 }

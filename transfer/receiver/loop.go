@@ -80,18 +80,12 @@ func (l *loop) lost(err error) ending {
 // broken ends the edge because the owner does not keep to the protocol.
 func (l *loop) broken(format string, args ...any) *ending {
 	err := &transfer.Error{Reason: transfer.ProtocolError, Side: transfer.SideTarget, Phase: transfer.PhaseMove, Node: l.r.cfg.Node, Err: fmt.Errorf(format, args...)}
-	l.out.post(&transfer.Refused{Err: err})
 	return &ending{how: endLost, err: err}
 }
 
 // fatal ends the edge because this node cannot go on.
 func (l *loop) fatal(err error) *ending {
-	terr, ok := errors.AsType[*transfer.Error](err)
-	if !ok {
-		terr = &transfer.Error{Reason: transfer.Internal, Side: transfer.SideTarget, Phase: transfer.PhaseMove, Node: l.r.cfg.Node, Err: err}
-	}
-	l.out.post(&transfer.Refused{Err: terr})
-	return &ending{how: endLost, err: terr}
+	return &ending{how: endLost, err: err}
 }
 
 func (l *loop) handle(m transfer.ToTarget) *ending {

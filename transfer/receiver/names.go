@@ -4,7 +4,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strconv"
-	"strings"
 
 	"github.com/xferd/xferd/transfer"
 	"github.com/xferd/xferd/transfer/manifest"
@@ -26,12 +25,3 @@ func newTempNames(uid transfer.UID, epoch uint64, random uint64) tempNames {
 }
 
 func (t tempNames) name(n uint64) string { return t.prefix + strconv.FormatUint(n, 36) }
-
-// tempUID returns the uid in a temporary name.
-func tempUID(name string) (uid transfer.UID, ok bool) {
-	rest, ok := strings.CutPrefix(name, tempPrefix)
-	if !ok || len(rest) < 33 || rest[32] != '.' {
-		return uid, false
-	}
-	return uid, uid.UnmarshalText([]byte(rest[:32])) == nil
-}

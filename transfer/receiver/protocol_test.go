@@ -46,12 +46,15 @@ func TestP7NothingThroughALinkOfThePeer(t *testing.T) {
 func TestProtocolErrors(t *testing.T) {
 	entry := func(n uint64) transfer.Entry { s := regular(root, "", nil); s.Number = n; return s.Entry }
 	tests := map[string]func(o *owner){
-		"number":         func(o *owner) { o.send(&transfer.Entries{Entries: []transfer.Entry{entry(1)}}) },
-		"open twice":     func(o *owner) { o.send(o.open) },
-		"finish early":   func(o *owner) { o.send(&transfer.Finish{}) },
-		"scan count":     func(o *owner) { o.send(&transfer.ScanDone{Entries: 5}) },
-		"end":            func(o *owner) { o.send(&transfer.Abort{End: 77}) },
-		"entries after":  func(o *owner) { o.send(&transfer.ScanDone{}); o.send(&transfer.Entries{Entries: []transfer.Entry{entry(0)}}) },
+		"number":       func(o *owner) { o.send(&transfer.Entries{Entries: []transfer.Entry{entry(1)}}) },
+		"open twice":   func(o *owner) { o.send(o.open) },
+		"finish early": func(o *owner) { o.send(&transfer.Finish{}) },
+		"scan count":   func(o *owner) { o.send(&transfer.ScanDone{Entries: 5}) },
+		"end":          func(o *owner) { o.send(&transfer.Abort{End: 77}) },
+		"entries after": func(o *owner) {
+			o.send(&transfer.ScanDone{})
+			o.send(&transfer.Entries{Entries: []transfer.Entry{entry(0)}})
+		},
 		"beyond credits": func(o *owner) { o.send(&transfer.Entries{Entries: make([]transfer.Entry, 0)}); many(o) },
 		"finish with entries left": func(o *owner) {
 			o.announce(regular(root, "", []byte("x")))
@@ -126,6 +129,33 @@ func TestBadExtents(t *testing.T) {
 	if v := o.land(o.extent(0, 0)); v[0].Code != transport.Placed {
 		t.Errorf("after the end: %+v", v)
 	}
+	o.finish()
+	g.wantFile("f", o.sources[0].data)
+	g.wantClean()
+}
+
+func TestExtentThatIsUnderWayIsRefusedAlone(t *testing.T) {
+	g := newRig(t)
+	o := g.dial(g.request("f"))
+	o.announce(regular(root, "", pattern(2*testChunk, 1)))
+	o.answer(0)
+	first := o.extent(0, 0)
+	landings, err := o.sink().Place(t.Context(), 1, []transport.ExtentHeader{first.ExtentHeader})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v := o.land(o.extent(0, 0)); v[0].Code != transport.Refused {
+		t.Errorf("%+v", v)
+	}
+	if _, err := landings[0].File.WriteAt(o.sources[0].data[:testChunk], 0); err != nil {
+		t.Fatal(err)
+	}
+	if v := o.sink().Landed(t.Context(), 1, []transport.Arrival{first}); v[0].Code != transport.Placed {
+		t.Errorf("%+v", v)
+	}
+	o.sendRange(0, transport.Range{Offset: testChunk, Length: testChunk})
+	o.send(&transfer.EntriesDone{Done: []transfer.EntryDone{{Entry: 0}}})
+	o.want(0, transfer.OutcomePublished)
 	o.finish()
 	g.wantFile("f", o.sources[0].data)
 	g.wantClean()

@@ -10,6 +10,7 @@ import (
 // Bounds of a batch.
 const (
 	maxBatchFiles = 512
+	maxBatchDirs  = 128 // they are open meanwhile
 	maxBatchBytes = 64 << 20
 )
 
@@ -90,12 +91,15 @@ func (p *publisher) take() []*file {
 		}
 		p.cond.Wait()
 	}
-	n, size := 0, int64(0)
-	for n < len(p.queue) && n < maxBatchFiles {
-		size += p.queue[n].e.Size
-		if n++; size >= maxBatchBytes {
-			break
+	n, dirs, size := 0, 0, int64(0)
+	for n < len(p.queue) && n < maxBatchFiles && size < maxBatchBytes {
+		if n == 0 || p.queue[n].dir != p.queue[n-1].dir {
+			if dirs++; dirs > maxBatchDirs {
+				break
+			}
 		}
+		size += p.queue[n].e.Size
+		n++
 	}
 	batch := p.queue[:n:n]
 	p.queue = p.queue[n:]

@@ -31,7 +31,7 @@ type Config struct {
 	Node    transfer.NodeID
 	Exports func() *fsroot.Exports // the current ones; asked anew for each edge
 	Store   *store.Store
-	Pool    *bufpool.Pool // for read-back and comparison
+	Pool    *bufpool.Pool // for comparing what is here
 	// Acceptors are the transports that work here, by name, and Order their
 	// names, best first.
 	Acceptors map[string]transport.Acceptor

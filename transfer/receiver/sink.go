@@ -10,15 +10,19 @@ import (
 )
 
 // maxSmall is the largest file, in bytes, that is gathered in memory and written
-// with one call.
-const maxSmall = 1 << 20
+// with one call. It is what owners pack; larger ones may be copied by the kernel.
+const maxSmall = 256 << 10
 
 // sink lands the chunks of one data plane. It implements transport.Sink.
 type sink struct {
 	*edge
 }
 
-var errNotWanted = errors.New("the extent was not asked for")
+// Refusals that hold no lease.
+var (
+	errNotWanted = errors.New("the extent was not asked for")
+	errUnderWay  = errors.New("the same extent is on its way already")
+)
 
 // Place implements transport.Sink. It takes a write lease for every extent that
 // it does not refuse.
@@ -85,7 +89,7 @@ func (s *sink) lease(h *transport.ExtentHeader, l *transport.Landing) (*file, er
 	case f.landed.has(i):
 		return nil, nil // compared in Landed
 	case f.inflight.has(i):
-		l.Refuse = fmt.Errorf("the same extent is on its way already")
+		l.Refuse = errUnderWay
 		return nil, nil
 	}
 	f.inflight.set(i)
@@ -157,7 +161,7 @@ func (s *sink) Landed(ctx context.Context, _ uint64, arrivals []transport.Arriva
 		switch {
 		case a.Err != nil || a.Code != transport.Placed:
 			verdicts[i] = transport.Verdict{Code: a.Code, Err: a.Err}
-			if leased {
+			if leased && !errors.Is(a.Err, errUnderWay) && !errors.Is(a.Err, errNotWanted) {
 				s.refused(f, a)
 			}
 		case repeat && !same:
@@ -211,10 +215,28 @@ func zero(t *temp, off, length int64) error {
 	return nil
 }
 
+// recordLanded writes extents to the journal. A file of one extent needs no
+// record: it has landed whole or not at all, and is not kept as a partial.
+func (s *sink) recordLanded(landed []landedExtent) error {
+	list := make([]landedExtent, 0, len(landed))
+	s.mu.Lock()
+	for i := range landed {
+		if s.files[landed[i].Entry].extents > 1 {
+			list = append(list, landed[i])
+		}
+	}
+	s.mu.Unlock()
+	if len(list) == 0 {
+		return nil
+	}
+	_, err := s.journal.append(frameLanded, appendLanded(nil, list))
+	return err
+}
+
 // landLarge records extents whose bytes are in their temps, with one write to
 // the journal, before anybody is told.
 func (s *sink) landLarge(landed []landedExtent, arrivals []transport.Arrival, verdicts []transport.Verdict) {
-	_, err := s.journal.append(frameLanded, appendLanded(nil, landed))
+	err := s.recordLanded(landed)
 	if err != nil {
 		s.cancel(err)
 	}

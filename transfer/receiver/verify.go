@@ -3,12 +3,15 @@ package receiver
 import (
 	"context"
 	"errors"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/xferd/xferd/transfer"
 	"github.com/xferd/xferd/transport"
 )
+
+var readBuffers = sync.Pool{New: func() any { return new([readBuffer]byte) }}
 
 // readBack reads a whole temp again and compares it with the digests of what
 // arrived, before it gets its name.
@@ -17,8 +20,11 @@ func (e *edge) readBack(it *item) error {
 		return nil
 	}
 	good := true
-	// A publisher finishes its batch when the edge ends: not the edge's context.
-	err := e.hashExtents(context.WithoutCancel(e.ctx), it.temp.f, it.e.Size, func(int64) bool { return good }, func(i int64, d transport.Digest) {
+	// Memory of its own: streams wait for publishers while they hold the pool's.
+	// And a publisher finishes its batch when the edge ends.
+	buf := readBuffers.Get().(*[readBuffer]byte)
+	defer readBuffers.Put(buf)
+	err := e.hashExtents(context.WithoutCancel(e.ctx), buf[:], it.temp.f, it.e.Size, func(int64) bool { return good }, func(i int64, d transport.Digest) {
 		good = d == it.digests[i]
 	})
 	if err != nil || good {
