@@ -128,20 +128,20 @@ type daemon struct {
 // farm is a cluster of single daemons.
 type farm struct {
 	dir     string
+	uid     int // whom the daemons run as, where that is not this user
 	daemons []*daemon
 	gossip  string
 }
 
-// newFarm starts n daemons n1, n2, ... that know each other, each with the
+// start starts n daemons n1, n2, ... that know each other, each with the
 // export DIR/nK/data and with the flags more.
-func newFarm(dir string, n int, more ...string) (*farm, error) {
-	f := &farm{dir: dir}
+func (f *farm) start(n int, more ...string) error {
 	for i := range n {
 		if err := f.add(fmt.Sprintf("n%d", i+1), more...); err != nil {
-			return f, err
+			return err
 		}
 	}
-	return f, f.joined()
+	return f.joined()
 }
 
 // add starts one more daemon. A flag of more beats the usual one.
@@ -168,12 +168,17 @@ func (f *farm) add(name string, more ...string) error {
 	}
 	d.args = append(d.args, more...)
 	f.daemons = append(f.daemons, d)
-	return d.up()
+	if f.uid != 0 {
+		if err := errors.Join(os.Chown(home, f.uid, f.uid), os.Chown(d.data, f.uid, f.uid)); err != nil {
+			return err
+		}
+	}
+	return f.up(d)
 }
 
-// up starts the daemon and waits until it answers.
-func (d *daemon) up() error {
-	p, err := start("xferd "+d.name, environ(), program("xferd"), d.args...)
+// up starts a daemon and waits until it answers.
+func (f *farm) up(d *daemon) error {
+	p, err := startAs(f.uid, "xferd "+d.name, environ(), program("xferd"), d.args...)
 	if err != nil {
 		return err
 	}
@@ -232,18 +237,13 @@ func (f *farm) stop() error {
 	var err error
 	for _, d := range f.daemons {
 		if d.process != nil {
-			_ = d.signal(syscall.SIGTERM) // all at once
+			d.stopping = d.signal(syscall.SIGTERM) == nil // all at once
 		}
 	}
 	for _, d := range f.daemons {
-		if d.process == nil {
-			continue
+		if d.process != nil {
+			err = errors.Join(err, d.stop())
 		}
-		e := d.stop()
-		if d.state != nil && exitCode(d.state) == 128+int(syscall.SIGKILL) {
-			e = d.health() // the test killed it
-		}
-		err = errors.Join(err, e)
 	}
 	return err
 }
@@ -251,7 +251,7 @@ func (f *farm) stop() error {
 // useFarm gives a test a cluster of its own.
 func useFarm(t testing.TB, n int, more ...string) (*ctl, *farm) {
 	t.Helper()
-	f, err := newFarm(newDir(t), n, more...)
+	f := &farm{dir: newDir(t)}
 	t.Cleanup(func() {
 		if err := f.stop(); err != nil {
 			t.Error(err)
@@ -264,7 +264,7 @@ func useFarm(t testing.TB, n int, more ...string) (*ctl, *farm) {
 			}
 		}
 	})
-	if err != nil {
+	if err := f.start(n, more...); err != nil {
 		t.Fatal(err)
 	}
 	return &ctl{server: f.daemons[0].server()}, f

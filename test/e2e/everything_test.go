@@ -1,9 +1,12 @@
 package e2e
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	xferv1 "github.com/xferd/xferd/api/xfer/v1"
 )
@@ -79,13 +82,35 @@ func TestPlainCopyKeepsTheDefaults(t *testing.T) {
 	t.Parallel()
 	c, dirs := useShared(t)
 	src, dst := filepath.Join(dirs[0], "tree"), filepath.Join(dirs[1], "tree")
-	everything(t, src)
+	tree := everything(t, src)
+	tree.must(os.RemoveAll(tree.path("owners"))) // setuid of another owner: see the next test
 	c.ok(t, "cp", "n1:"+src, "n2:"+dst)
-	needProgram(t, "rsync")
-	judge(t, src, dst, "--no-o", "--no-g", "--no-A", "--no-X", "--exclude=/special/*", "--exclude=/attrs/acl-*", "--exclude=/attrs/default", "--exclude=/owners", "--exclude=/modes")
+	judge(t, src, dst, "--no-o", "--no-g", "--no-A", "--no-X", "--exclude=/special/*", "--exclude=/attrs/acl-*", "--exclude=/attrs/default", "--exclude=/modes")
 	if x, err := xattrsOf(filepath.Join(dst, "attrs/file")); err != nil || x != "" {
 		t.Errorf("attributes were kept without -a: %q, %v", x, err)
 	}
+}
+
+// A file that runs with the rights of its owner must not do so under another
+// owner: the bit is not kept, which is counted and is exit 5.
+func TestP9SetuidIsNotGivenToAnotherOwner(t *testing.T) {
+	t.Parallel()
+	needRoot(t)
+	c, dirs := useShared(t)
+	src, dst := filepath.Join(dirs[0], "f"), filepath.Join(dirs[1], "f")
+	tree := newTree(t, dirs[0])
+	tree.file("f", 100)
+	tree.must(os.Lchown(src, 1000, 1000))
+	tree.must(unix.Chmod(src, 0o6755))
+	tr := c.transfer(t, 5, "cp", "n1:"+src, "n2:"+dst)
+	if n := tr.GetCounters().GetEntriesLost(); n != 1 {
+		t.Errorf("%d entries lost something", n)
+	}
+	if f, err := look(dst); err != nil || f.perm != 0o755 {
+		t.Errorf("mode %o, %v", f.perm, err)
+	}
+	c.ok(t, "cp", "-a", "n1:"+src, "n2:"+dst)
+	equal(t, src, dst)
 }
 
 // Within one node the same holds, by the local path.

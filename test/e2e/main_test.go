@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -29,7 +30,7 @@ func run(m *testing.M) int {
 	// Short names: the path of a unix socket has at most 107 bytes.
 	if scratch, err = os.MkdirTemp(memory(), "xe2e."); err == nil {
 		defer os.RemoveAll(scratch)
-		err = build()
+		err = errors.Join(os.Chmod(scratch, 0o755), build()) // some daemons run as another user
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
@@ -74,6 +75,9 @@ func newDir(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp(scratch, "t.")
 	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

@@ -43,14 +43,24 @@ type process struct {
 	stdout, stderr buffer
 	done           chan struct{} // closed when it ended
 	state          *os.ProcessState
+	stopping       bool // a SIGTERM is under way
+	killed         bool // by the test
 }
 
 // start runs a program. Stop it, or wait for its end.
 func start(name string, env []string, program string, args ...string) (*process, error) {
+	return startAs(0, name, env, program, args...)
+}
+
+// startAs is start as another user, unless uid is 0.
+func startAs(uid int, name string, env []string, program string, args ...string) (*process, error) {
 	p := &process{title: name, cmd: exec.Command(program, args...), done: make(chan struct{})}
 	p.cmd.Env = env
 	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if uid != 0 {
+		p.cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(uid)}
+	}
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}
@@ -101,13 +111,16 @@ func exitCode(s *os.ProcessState) int {
 
 // stop ends a daemon as a service manager does, and checks that it went well.
 func (p *process) stop() error {
-	if p.ended() {
-		return p.health()
-	}
-	if err := p.signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return err
+	if !p.ended() && !p.stopping {
+		p.stopping = true // a second SIGTERM would end it at once
+		if err := p.signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+			return err
+		}
 	}
 	code, err := p.wait()
+	if p.killed {
+		return p.health()
+	}
 	if err == nil && code != 0 {
 		err = fmt.Errorf("%s ended with %d", p.title, code)
 	}
@@ -116,6 +129,7 @@ func (p *process) stop() error {
 
 // kill ends it as a power cut does.
 func (p *process) kill() {
+	p.killed = true
 	_ = p.signal(syscall.SIGKILL)
 	<-p.done
 }
