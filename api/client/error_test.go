@@ -158,7 +158,7 @@ func TestNames(t *testing.T) {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}
-	if NewID() == NewID() {
+	if a, b := NewID(), NewID(); a == b {
 		t.Error("two ids are equal")
 	}
 }
