@@ -215,3 +215,33 @@ func TestChangedBytesAreNotPublished(t *testing.T) {
 	}
 	g.wantClean()
 }
+
+func TestReadOnlyDirectoriesAreOpenedUp(t *testing.T) {
+	g := newRig(t)
+	ro := dir(root, "")
+	ro.Meta.Perm = 0o555
+	sub := dir(0, "sub")
+	sub.Meta.Perm = 0o500
+	list := []source{ro, sub, regular(0, "f", []byte("1")), regular(1, "g", []byte("1")), endDir(0), endDir(1)}
+	for i := range 2 {
+		list[2].data, list[3].data = []byte{byte(i)}, []byte{byte(i)}
+		list[2].Meta.Mtime, list[3].Meta.Mtime = int64(i), int64(i)
+		o, fin := g.copyAll(g.request("d"), list...)
+		if fin.Err != nil {
+			t.Fatal(fin.Err)
+		}
+		o.want(2, transfer.OutcomePublished)
+		o.want(3, transfer.OutcomePublished)
+		for p, mode := range map[string]os.FileMode{"d": 0o555, "d/sub": 0o500} {
+			if st, err := os.Stat(g.path(p)); err != nil || st.Mode().Perm() != mode {
+				t.Errorf("%s: %v %v", p, st.Mode(), err)
+			}
+		}
+	}
+	g.wantClean()
+	for _, p := range []string{"d", "d/sub"} { // for the clean-up of the test
+		if err := os.Chmod(g.path(p), 0o755); err != nil {
+			t.Error(err)
+		}
+	}
+}
