@@ -107,7 +107,7 @@ func TestReadOnlyFileSystem(t *testing.T) {
 	g.wantClean()
 }
 
-func TestImmutableDirectory(t *testing.T) {
+func TestReadOnlyMountInTheTree(t *testing.T) {
 	at := smallFS(t, "size=4m")
 	g := newRigAt(t, at, t.TempDir())
 	if err := os.MkdirAll(g.path("d"), 0o755); err != nil {
@@ -128,6 +128,24 @@ func TestImmutableDirectory(t *testing.T) {
 	o.fails(2, transfer.DestReadOnly)
 	o.fails(3, transfer.DestReadOnly)
 	o.want(4, transfer.OutcomePublished)
+	g.wantClean()
+}
+
+func TestDeletionStopsAtMounts(t *testing.T) {
+	g := newRigAt(t, smallFS(t, "size=4m"), t.TempDir())
+	g.write("d/gone/a", nil, testTime)
+	g.write("precious/b", nil, testTime)
+	if err := os.Mkdir(g.path("d/gone/bind"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount(g.path("precious"), g.path("d/gone/bind"), "", syscall.MS_BIND, ""); err != nil {
+		t.Skipf("SKIP cannot bind: %v", err)
+	}
+	defer syscall.Unmount(g.path("d/gone/bind"), syscall.MNT_DETACH)
+	_, fin := g.copyAll(g.request("d", deleting()), dir(root, ""), endDir(0))
+	if fin.Err != nil || fin.Deleted != 1 || exists(g.path("d/gone/a")) || !exists(g.path("precious/b")) {
+		t.Errorf("%+v", fin)
+	}
 	g.wantClean()
 }
 
