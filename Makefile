@@ -28,7 +28,7 @@ test: ## everything that fits into 15 minutes on 2 cores
 test-nocgo: ## the suite without cgo
 	CGO_ENABLED=0 $(GO) test ./...
 
-lint: ## vet, staticcheck, formatting, protos, the rules of the house
+lint: ## vet, staticcheck, formatting, protos
 	./scripts/lint.sh
 
 generate: ## regenerate api/*/v1 from the protos

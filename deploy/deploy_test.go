@@ -58,7 +58,6 @@ func TestUnitMatchesDefaults(t *testing.T) {
 		{"RuntimeDirectory=xferd", "#socket: /run/xferd/xferd.sock"},
 		{"StateDirectory=xferd", "#state_dir: /var/lib/xferd"},
 		{"ReadWritePaths=/data", "{path: /data, mode: rw}"},
-		{"Group=xferd", "#socket_group: xferd"},
 		{"RestartPreventExitStatus=74 78", "exit code 78"},
 	} {
 		if !bytes.Contains(unit, []byte("\n"+c.unit+"\n")) || !bytes.Contains(example, []byte(c.example)) {

@@ -166,6 +166,10 @@ func (r Reason) Transient() bool {
 	switch r {
 	case PeerUnreachable, PeerLost, NodeStopping, StaleEpoch, LocalFDLimit, Stalled:
 		return true
+	case NodeUnknown:
+		// Submit refuses nodes that were never heard of. A node that runs a
+		// transfer and does not know its target has just started itself.
+		return true
 	}
 	return false
 }

@@ -164,7 +164,9 @@ func (d *Dialer) Close() error {
 	return errors.Join(errs...)
 }
 
-// unreachable gives a failed call its reason.
+// unreachable gives a failed call its reason. The code Canceled is none of its
+// own: the connection was closed under the call, since the node moved or one of
+// the two stops. That this side gave up is told by its context.
 func unreachable(node transfer.NodeID, a Address, err error) *transfer.Error {
 	e := &transfer.Error{
 		Reason: transfer.PeerUnreachable, Side: transfer.SideTarget, Phase: transfer.PhaseConnect, Node: node,
@@ -174,8 +176,6 @@ func unreachable(node transfer.NodeID, a Address, err error) *transfer.Error {
 	switch status.Code(err) {
 	case codes.PermissionDenied, codes.Unauthenticated:
 		e.Reason, e.Hint = transfer.PermissionDenied, "the node does not let this one in"
-	case codes.Canceled:
-		e.Reason, e.Hint = transfer.Cancelled, ""
 	}
 	return e
 }
@@ -238,6 +238,9 @@ func (l *targetLink) lost(ctx context.Context, err error) error {
 	}
 	if errors.Is(err, io.EOF) {
 		return io.EOF
+	}
+	if e, ok := errors.AsType[*transfer.Error](err); ok {
+		return e
 	}
 	e := unreachable(l.node, l.addr, err)
 	if e.Reason == transfer.PeerUnreachable {

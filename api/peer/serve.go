@@ -85,10 +85,9 @@ func (s *Server) Edge(stream grpc.BidiStreamingServer[peerv1.ToTarget, peerv1.To
 	}
 	l.first = open
 	if err := s.Target.Serve(ctx, open.Owner, l); err != nil {
-		if cause := context.Cause(ctx); cause != nil {
-			return status.FromContextError(ctx.Err()).Err()
-		}
-		return status.Errorf(codes.Aborted, "edge: %v", err)
+		// Whatever it was, to the owner it is an edge that broke: if there was
+		// more to say, the target said it with Refused.
+		return status.Errorf(codes.Unavailable, "edge: %v", err)
 	}
 	return nil
 }

@@ -8,8 +8,10 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
@@ -36,6 +38,9 @@ const usage = `usage:
   xferd [--config FILE] [flags]           run a node
   xferd check-config [--config FILE] ...  read the configuration and say what is wrong with it
   xferd dev [--nodes N] [--dir DIR]       run a throw-away cluster on this machine
+  xferd state check|dump DIR              look at a state directory while no xferd runs on it
+  xferd state backup DIR FILE             copy it
+  xferd state restore DIR FILE            put a copy back
   xferd version
 
 Every key of the configuration file is also a flag (--listen-control for
@@ -59,6 +64,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return checkConfig(args, stdout, stderr)
 	case "dev":
 		return runDev(args, stdout, stderr)
+	case "state":
+		return runState(args, stdout, stderr)
 	case "version":
 		fmt.Fprintln(stdout, "xferd", version.String())
 		return exitOK
@@ -146,7 +153,15 @@ func serve(args []string, stdout, stderr io.Writer) int {
 	if err := systemd.Notify("READY=1"); err != nil {
 		log.Warn("tell the service manager", "err", err)
 	}
+	stopReload := onHangup(ctx, log, func() error {
+		c, _, code, ok := load("xferd", args, io.Discard, stderr)
+		if !ok {
+			return fmt.Errorf("the configuration is not taken over (exit code would be %d)", code)
+		}
+		return errors.Join(logging.SetLevel(c.Log.Level), n.Reload(c))
+	})
 	err = n.Run(ctx)
+	stopReload()
 	_ = systemd.Notify("STOPPING=1")
 	if err != nil {
 		fmt.Fprintf(stderr, "xferd: %v\n", err)
@@ -181,6 +196,34 @@ func signals() (context.Context, func()) {
 		close(c)
 		<-done
 		cancel()
+	}
+}
+
+// onHangup calls reload at every SIGHUP until ctx ends or the function that it
+// returns was called. A configuration that cannot be taken over changes nothing.
+func onHangup(ctx context.Context, log *slog.Logger, reload func() error) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, syscall.SIGHUP)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-c:
+			}
+			if err := reload(); err != nil {
+				log.Error("reload", "err", err)
+				continue
+			}
+			log.Info("configuration reloaded: exports, log level")
+		}
+	})
+	return func() {
+		signal.Stop(c)
+		cancel()
+		wg.Wait()
 	}
 }
 

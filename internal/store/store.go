@@ -139,11 +139,14 @@ func (s *Store) NodeID() string { return s.head.node }
 // Failed returns a channel that is closed at the first write or sync error.
 func (s *Store) Failed() <-chan struct{} { return s.failed }
 
-// Err returns that error, nil while there is none.
+// Err returns that error, a FailedError, and nil while there is none.
 func (s *Store) Err() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.err
+	if s.err == nil {
+		return nil
+	}
+	return &FailedError{Err: s.err}
 }
 
 // fail makes the store refuse everything from now on, and returns the error for

@@ -27,7 +27,7 @@ func CheckListen(addr string, haveTLS, insecure bool) error {
 	if haveTLS || insecure || isLoopback(host) {
 		return nil
 	}
-	return fmt.Errorf("%w: %s: configure tls, listen on 127.0.0.1, or set insecure: true to let anybody call",
+	return fmt.Errorf("%w: %s: listen on 127.0.0.1, or set insecure: true to let anybody call",
 		ErrExposed, addr)
 }
 

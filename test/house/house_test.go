@@ -60,7 +60,7 @@ var floors = []struct {
 	prefix string
 	floor  int
 }{
-	{"test", 6},
+	{"test", 6}, {"docs", 6}, {"deploy", 6},
 	{"cmd", 5},
 	{"api/server", 4}, {"api/client", 4}, {"api/peer", 4},
 	{"transfer", 3},
@@ -183,7 +183,13 @@ func TestNoPackageOfLeftovers(t *testing.T) {
 
 // pathRooms are where paths that are not in an export are opened: the state
 // directory, the configuration, the kernel's own files.
-var pathRooms = []string{"internal/fsroot", "internal/store", "internal/hostnet", "internal/trust", "cmd", "test"}
+var pathRooms = []string{"internal/fsroot", "internal/store", "internal/hostnet", "internal/trust", "cmd", "test", "docs", "deploy", "transport/transporttest"}
+
+// pathFiles may touch paths too, each for the reason it gives.
+var pathFiles = map[string]string{
+	"transfer/manifest/index.go": "the index lies in the state directory",
+	"transfer/receiver/sync.go":  "/proc/meminfo tells how much is dirty",
+}
 
 // TestOnlyFsrootOpensPaths keeps every path of an export behind openat2.
 func TestOnlyFsrootOpensPaths(t *testing.T) {
@@ -204,6 +210,9 @@ func TestOnlyFsrootOpensPaths(t *testing.T) {
 			continue
 		}
 		for _, f := range p.GoFiles {
+			if pathFiles[p.ImportPath+"/"+f] != "" {
+				continue
+			}
 			fset := token.NewFileSet()
 			file, err := parser.ParseFile(fset, filepath.Join(p.Dir, f), nil, 0)
 			if err != nil {

@@ -46,6 +46,9 @@ type Config struct {
 
 	MaxRunning int
 	MaxQueued  int
+	// Policy replaces the auto of a spec: PolicyTCP where the node's operator
+	// wants no other transport. Empty is PolicyAuto.
+	Policy transfer.Policy
 	// MaxRate is the default and the upper bound of a transfer's rate, in bytes
 	// per second; 0 is none.
 	MaxRate   int64
@@ -123,6 +126,9 @@ func (e *Engine) load(ctx context.Context) error {
 	return nil
 }
 
+// admitAgain is how long the queue rests when the state could not be written.
+const admitAgain = time.Second
+
 // Run admits and runs transfers until ctx ends. Then it stops what runs at the
 // next chunk boundary, keeping it for the next start, and returns after all of
 // it ended.
@@ -183,11 +189,12 @@ func (e *Engine) admit(ctx context.Context) {
 			t.WaitingReason, t.WaitingDetail = "", ""
 		}); err != nil {
 			// It was paused or cancelled this moment, or the store failed.
-			e.cfg.Log.Debug("not admitted", "transfer", j.id, "err", err)
-			if transfer.ReasonOf(err) == transfer.Internal {
-				return
+			if r := transfer.ReasonOf(err); r == transfer.BadState || r == transfer.AlreadyFinished {
+				continue
 			}
-			continue
+			e.cfg.Log.Error("admit a transfer", "transfer", j.id, "err", err)
+			time.AfterFunc(admitAgain, e.poke)
+			return
 		}
 		e.start(ctx, j)
 	}

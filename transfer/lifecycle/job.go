@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -101,7 +102,26 @@ func (j *job) stepTo(ctx context.Context, on event, result transfer.State, chang
 		return old.State, err
 	}
 	j.announce()
+	j.logStep(old.State)
 	return to, nil
+}
+
+// logStep tells the log of the states that a person looks for there.
+func (j *job) logStep(from transfer.State) {
+	t := &j.t
+	if from == t.State || !t.State.Terminal() && t.State != transfer.StatePaused {
+		return
+	}
+	c := &t.Counters
+	args := []any{
+		"transfer", t.Name(), "uid", t.UID.String(), "target", string(t.Spec.Target), "dest", transfer.EscapePath(t.Spec.Dest),
+		"state", string(t.State), "transport", t.Path.Transport, "transport_reason", string(t.Path.Reason), "verify", t.Path.Verify,
+		"files_copied", c.FilesCopied, "files_same", c.FilesSame, "entries_failed", c.EntriesFailed, "bytes_done", c.BytesDone, "attempts", c.Attempts,
+	}
+	if t.Err != nil {
+		args = append(args, "reason", string(t.Err.Reason), "err", t.Err.Error())
+	}
+	j.e.cfg.Log.Info("transfer "+strings.ToLower(string(t.State)), args...)
 }
 
 // store writes the record. A cancelled context does not stop it: the state of a

@@ -58,6 +58,12 @@ func (e *Engine) Changes(ctx context.Context, q transfer.Query, since transfer.M
 	}
 }
 
+// All returns every transfer, in no special order.
+func (e *Engine) All() []transfer.Transfer {
+	all, _ := e.visible()
+	return all
+}
+
 // changes returns a channel that is closed at the next revision.
 func (e *Engine) changes() <-chan struct{} {
 	e.mu.Lock()

@@ -73,8 +73,6 @@ var machine = map[transition]transfer.State{
 	{transfer.StateCancelling, evFail}:    transfer.StateCancelled,
 	{transfer.StateCancelling, evDone}:    ending,
 	{transfer.StateCancelling, evCancel}:  transfer.StateCancelling,
-
-	{transfer.StateCancelled, evCancel}: transfer.StateCancelled,
 }
 
 // next returns the state that follows. result is the terminal state that the

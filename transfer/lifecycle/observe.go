@@ -145,6 +145,7 @@ func (o *observer) Path(name string, why transport.Reason) {
 		o.path.Fallbacks = append(o.path.Fallbacks, transfer.Fallback{Time: time.Now(), From: old, To: name, Reason: why})
 	}
 	o.path.Transport, o.path.Reason = name, why
+	o.j.e.cfg.Log.Info("data path", "transfer", o.j.id, "transport", name, "transport_reason", string(why))
 	o.path.Verify = string(o.j.current().Spec.Verify)
 	if name == transport.Local && o.path.Verify == string(transfer.VerifyWire) {
 		o.path.Verify = "kernel_copy" // no user-space program saw the bytes

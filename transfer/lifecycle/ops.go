@@ -38,6 +38,10 @@ func (e *Engine) Wait(ctx context.Context, id string) (transfer.Transfer, error)
 
 // Cancel asks for the end of a transfer.
 func (e *Engine) Cancel(ctx context.Context, id string, purge bool, by string) (transfer.Transfer, error) {
+	t, err := e.Get(ctx, id)
+	if err != nil || t.State == transfer.StateCancelled {
+		return t, err // what is over does not change any more
+	}
 	return e.ask(ctx, id, evCancel, func(j *job) { j.purge = j.purge || purge }, by)
 }
 
@@ -73,7 +77,7 @@ func (e *Engine) ask(ctx context.Context, id string, on event, prepare func(*job
 	}
 	j.mu.Unlock()
 	state, err := j.step(ctx, on, func(t *transfer.Transfer) {
-		if by != "" {
+		if by != "" && t.CancelledBy == "" {
 			t.CancelledBy = by
 		}
 	})

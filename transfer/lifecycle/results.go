@@ -64,8 +64,8 @@ func (l *sharedLog) release() error {
 type results struct {
 	shared *sharedLog
 	log    *store.Log
-	// earlier holds the hashes of the paths that earlier attempts published, 8
-	// bytes each; empty in the first attempt.
+	// earlier holds the hashes of the paths that earlier attempts published,
+	// some 20 bytes each; empty in the first attempt.
 	earlier map[uint64]struct{}
 
 	mu      sync.Mutex

@@ -136,6 +136,9 @@ func (e *Engine) check(s *transfer.Submission) error {
 			Hint: "undo it with: xferctl nodes undrain " + string(e.cfg.Node),
 		}
 	}
+	if s.Spec.Policy == transfer.PolicyAuto && e.cfg.Policy != "" {
+		s.Spec.Policy = e.cfg.Policy
+	}
 	if m := e.cfg.MaxRate; m > 0 && (s.Spec.MaxRate == 0 || s.Spec.MaxRate > m) {
 		s.Spec.MaxRate = m
 	}

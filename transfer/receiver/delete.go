@@ -293,18 +293,10 @@ func (d *deletion) removeIn(parent *fsroot.Dir, name, rel string, depth int) (st
 		return d.note(err)
 	}
 	defer dir.Close()
-	if dir.ReadOnly() || isMount(dir) {
+	if dir.ReadOnly() || dir.IsMount() {
 		return true, nil
 	}
 	return d.clear(dir, rel, depth, func(string) bool { return false })
-}
-
-// isMount says whether another file system, or a bind mount, begins at a
-// directory. Where the kernel does not tell, it does not.
-func isMount(d *fsroot.Dir) bool {
-	var st unix.Statx_t
-	err := unix.Statx(d.Fd(), "", unix.AT_EMPTY_PATH, 0, &st)
-	return err == nil && st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0
 }
 
 func entryKind(k fsroot.Kind) transfer.Kind {

@@ -2,8 +2,6 @@ package receiver
 
 import (
 	"errors"
-	"fmt"
-	"os"
 	"strings"
 	"syscall"
 
@@ -65,21 +63,11 @@ func identify(root *fsroot.Root, rel string) (identity, error) {
 			return identity{}, err
 		}
 		id := identity{Dev: info.Dev, Ino: info.Ino, Rest: []byte(strings.TrimPrefix(rel[len(have):], "/"))}
-		if real := realPath(d); real != "" {
+		if real := d.KernelPath(); real != "" {
 			id.Real = []byte(joinPath(real, string(id.Rest)))
 		}
 		return id, nil
 	}
-}
-
-// realPath asks the kernel for the path of an open directory. Nothing is opened
-// by it: it is compared only.
-func realPath(d *fsroot.Dir) string {
-	p, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", d.Fd()))
-	if err != nil || !strings.HasPrefix(p, "/") {
-		return ""
-	}
-	return p
 }
 
 // missing returns the paths below have up to rel that do not exist yet,

@@ -41,7 +41,7 @@ func choose(job *Job, mine func(name string) bool, encrypted func(name string) b
 			return c, fail(transfer.RDMAUnavailable, noRDMA, errors.New("rdma was required and is not available"), "use --transport=auto to allow others")
 		}
 		if secret {
-			return c, fail(transfer.EncryptUnavailable, "", errors.New("rdma does not encrypt"), "use --transport=tcp with TLS on the data port")
+			return c, fail(transfer.EncryptUnavailable, "", errors.New("rdma does not encrypt"), "")
 		}
 		return choice{names: []string{transport.RDMA}}, nil
 	case transfer.PolicyTCP:
@@ -65,7 +65,7 @@ func choose(job *Job, mine func(name string) bool, encrypted func(name string) b
 	case len(c.names) > 0:
 		return c, nil
 	case secret && both(transport.TCP):
-		return c, fail(transfer.EncryptUnavailable, "", errors.New("encryption was required and the data port has no TLS"), "configure tls on both nodes")
+		return c, fail(transfer.EncryptUnavailable, "", errors.New("encryption was required and the data port has no TLS"), "this version cannot encrypt data: submit without it if the network may be trusted")
 	}
 	return c, fail(transfer.Unsupported, "", fmt.Errorf("no transport in common: the target has %q", theirs), "")
 }

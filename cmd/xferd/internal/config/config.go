@@ -70,7 +70,7 @@ func Default() Config {
 		Cluster: "default",
 		Listen: Listen{
 			Control: "127.0.0.1:7440", Data: "127.0.0.1:7441", Gossip: "127.0.0.1:7442", HTTP: "127.0.0.1:7443",
-			Socket: "/run/xferd/xferd.sock", SocketGroup: "xferd",
+			Socket: "/run/xferd/xferd.sock",
 		},
 		StateDir:     "/var/lib/xferd",
 		Labels:       map[string]string{},
@@ -127,7 +127,7 @@ var settings = []setting{
 	{"listen.gossip", "host:port of the membership protocol, TCP and UDP", false, text(func(c *Config) *string { return &c.Listen.Gossip })},
 	{"listen.http", "host:port of /metrics and /healthz; empty: not served", false, text(func(c *Config) *string { return &c.Listen.HTTP })},
 	{"listen.socket", "path of the unix socket for xferctl; empty: not served", false, text(func(c *Config) *string { return &c.Listen.Socket })},
-	{"listen.socket_group", "group that may open the socket", false, text(func(c *Config) *string { return &c.Listen.SocketGroup })},
+	{"listen.socket_group", "group that may open the socket (default: that of the process)", false, text(func(c *Config) *string { return &c.Listen.SocketGroup })},
 	{"join", "host:port (gossip) of a node to join; a DNS name stands for all its addresses", true, func(c *Config, v string) error {
 		c.Join = append(c.Join, v)
 		return nil

@@ -104,14 +104,14 @@ func fromEnv(c *Config, environ []string) (warnings []string, err error) {
 	return warnings, nil
 }
 
-var nodeName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
+var nodeName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$`)
 
 // Validate returns every mistake at once.
 func (c *Config) Validate() error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if !nodeName.MatchString(c.Name) {
-		bad("name %q: a node id is 1 to 63 letters, digits, '.', '_' or '-', and begins with a letter or digit", c.Name)
+		bad("name %q: a node id is 1 to 63 letters, digits, '.', '_' or '-', and begins and ends with a letter or digit", c.Name)
 	}
 	if !nodeName.MatchString(c.Cluster) {
 		bad("cluster %q: a cluster's name follows the rules of node ids", c.Cluster)

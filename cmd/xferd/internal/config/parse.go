@@ -21,7 +21,7 @@ func parseDuration(v string) (time.Duration, error) {
 
 func parseBool(v string, into *bool) error {
 	switch v {
-	case "true", "":
+	case "true":
 		*into = true
 	case "false":
 		*into = false

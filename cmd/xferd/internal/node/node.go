@@ -77,7 +77,10 @@ type Node struct {
 // Check opens what a configuration names without serving it: the exports, and
 // the rules about who may be reached.
 func Check(c config.Config) error {
-	for _, addr := range []string{c.Listen.Control, c.Listen.Data, c.Listen.Gossip} {
+	for _, addr := range []string{c.Listen.Control, c.Listen.Data, c.Listen.Gossip, c.Listen.HTTP} {
+		if addr == "" {
+			continue
+		}
 		if err := trust.CheckListen(addr, false, c.Insecure); err != nil {
 			return err
 		}
@@ -293,7 +296,7 @@ func (n *Node) assemble(ctx context.Context, o Options) (err error) {
 		NewEdge: func(job sender.Job, link transfer.TargetLink, obs sender.Observer) lifecycle.Edge {
 			return sender.New(senders, job, link, obs)
 		},
-		Draining:   n.drain.on,
+		Draining: n.drain.on, Policy: transfer.Policy(n.cfg.Transport.Policy),
 		MaxRunning: n.cfg.Limits.Transfers, MaxQueued: n.cfg.Limits.Queued, MaxRate: n.cfg.Limits.Bandwidth,
 		Stall: n.cfg.Times.Stall, Retention: n.cfg.Times.Retention,
 	}); err != nil {
@@ -307,6 +310,9 @@ func (n *Node) assemble(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	n.edges = &peer.Server{Self: id, Target: target{n.receiver}, Authorise: g.node}
+	if err := n.metrics.Register(collector{n}); err != nil {
+		return err
+	}
 	creds := []grpc.ServerOption{grpc.Creds(trust.Local())}
 	n.grpcControl = n.api.NewGRPC(server.ListenOptions{Extra: creds})
 	n.edges.Register(n.grpcControl)

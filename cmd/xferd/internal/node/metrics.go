@@ -1,0 +1,112 @@
+package node
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/xferd/xferd/transfer"
+)
+
+// collector shows the node to Prometheus. Everything is read when it is asked
+// for: nothing is counted twice, and the transfers pay nothing for it.
+type collector struct{ n *Node }
+
+var (
+	descTransfers = prometheus.NewDesc("xferd_transfers", "Transfers that this node owns and remembers, by state.", []string{"state"}, nil)
+	descMoved     = prometheus.NewDesc("xferd_moved_bytes", "Bytes of file content moved by the transfers that this node owns and remembers.", []string{"transport"}, nil)
+	descFiles     = prometheus.NewDesc("xferd_files", "Files of the transfers that this node owns and remembers, by how they ended.", []string{"outcome"}, nil)
+	descFallbacks = prometheus.NewDesc("xferd_transport_fallbacks", "Changes of transport of these transfers.", []string{"from", "to", "reason"}, nil)
+	descChosen    = prometheus.NewDesc("xferd_transport_chosen", "Transfers by the transport of their latest edge and the reason for it.", []string{"transport", "reason"}, nil)
+	descMismatch  = prometheus.NewDesc("xferd_corrupt_extents", "Extents of these transfers that arrived with a wrong digest.", nil, nil)
+	descIncoming  = prometheus.NewDesc("xferd_incoming_transfers", "Transfers that hold a destination on this node.", []string{"state"}, nil)
+	descBuffers   = prometheus.NewDesc("xferd_buffer_bytes", "Buffer memory in use.", []string{"side"}, nil)
+	descNodes     = prometheus.NewDesc("xferd_nodes", "Nodes of the cluster that this node knows, by state.", []string{"state"}, nil)
+	descGossip    = prometheus.NewDesc("xferd_gossip_refused_total", "Gossip that was refused.", []string{"why"}, nil)
+	descDraining  = prometheus.NewDesc("xferd_draining", "1 while this node takes no new transfers.", nil, nil)
+)
+
+func (c collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{descTransfers, descMoved, descFiles, descFallbacks, descChosen, descMismatch,
+		descIncoming, descBuffers, descNodes, descGossip, descDraining} {
+		ch <- d
+	}
+}
+
+func (c collector) Collect(ch chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	c.transfers(gauge)
+	incoming := map[string]int{"running": 0, "paused": 0, "orphaned": 0}
+	for _, in := range c.n.receiver.Incoming() {
+		switch {
+		case in.Paused:
+			incoming["paused"]++
+		case in.Running:
+			incoming["running"]++
+		default:
+			incoming["orphaned"]++
+		}
+	}
+	for state, n := range incoming {
+		gauge(descIncoming, float64(n), state)
+	}
+	gauge(descBuffers, float64(c.n.sendPool.InUse()), "send")
+	gauge(descBuffers, float64(c.n.recvPool.InUse()), "receive")
+	nodes := map[string]int{}
+	for _, m := range c.n.cluster.Members() {
+		nodes[m.State.String()]++
+	}
+	for state, n := range nodes {
+		gauge(descNodes, float64(n), state)
+	}
+	s := c.n.cluster.Stats()
+	for why, n := range map[string]uint64{"bad_meta": s.BadMeta, "foreign": s.Foreign, "undecryptable": s.Undecryptable, "conflict": s.Conflicts} {
+		ch <- prometheus.MustNewConstMetric(descGossip, prometheus.CounterValue, float64(n), why)
+	}
+	draining := 0.0
+	if c.n.drain.on() {
+		draining = 1
+	}
+	gauge(descDraining, draining)
+}
+
+func (c collector) transfers(gauge func(*prometheus.Desc, float64, ...string)) {
+	type change struct{ from, to, reason string }
+	type choice struct{ transport, reason string }
+	states, moved, files := map[transfer.State]int{}, map[string]int64{}, map[string]int64{}
+	fallbacks, chosen := map[change]int{}, map[choice]int{}
+	var mismatches int64
+	for _, t := range c.n.engine.All() {
+		states[t.State]++
+		for name, n := range t.Counters.BytesMoved {
+			moved[name] += n
+		}
+		files["copied"] += t.Counters.FilesCopied
+		files["same"] += t.Counters.FilesSame
+		files["skipped"] += t.Counters.FilesSkipped
+		files["failed"] += t.Counters.FilesFailed
+		mismatches += t.Counters.Mismatches
+		for _, f := range t.Path.Fallbacks {
+			fallbacks[change{f.From, f.To, string(f.Reason)}]++
+		}
+		if t.Path.Transport != "" {
+			chosen[choice{t.Path.Transport, string(t.Path.Reason)}]++
+		}
+	}
+	for s, n := range states {
+		gauge(descTransfers, float64(n), string(s))
+	}
+	for name, n := range moved {
+		gauge(descMoved, float64(n), name)
+	}
+	for outcome, n := range files {
+		gauge(descFiles, float64(n), outcome)
+	}
+	for f, n := range fallbacks {
+		gauge(descFallbacks, float64(n), f.from, f.to, f.reason)
+	}
+	for c, n := range chosen {
+		gauge(descChosen, float64(n), c.transport, c.reason)
+	}
+	gauge(descMismatch, float64(mismatches))
+}
