@@ -63,7 +63,7 @@ type answer struct {
 func (f *follower) follow(ctx context.Context) (*xferv1.Transfer, error) {
 	now := time.Now()
 	f.draw = progress.New(f.a.err, f.a.env.Terminal(f.a.env.Stderr), f.a.env.Width, now)
-	defer f.draw.Clear()
+	defer f.clear()
 	if f.signals == nil {
 		c, stop := f.a.env.Signals()
 		defer stop()
@@ -157,7 +157,7 @@ func (f *follower) failed(ctx context.Context, err error, late bool) error {
 		f.lostSince = now
 	}
 	if now.Sub(f.lostSince) >= lostWait {
-		f.draw.Clear()
+		f.clear()
 		return exit.With(exit.Unavailable, fmt.Errorf("%s\nThe transfer goes on without xferctl, if its node lives: %s", f.a.errorText(err), f.name))
 	}
 	f.newsOfLoss(err)
@@ -177,7 +177,7 @@ func (f *follower) failed(ctx context.Context, err error, late bool) error {
 
 // signal handles one. An error ends the follower.
 func (f *follower) signal(ctx context.Context, s os.Signal) error {
-	f.draw.Clear()
+	f.clear()
 	switch {
 	case !f.cancels || s != os.Interrupt:
 		return f.detached(signalCode(s))
@@ -210,6 +210,13 @@ func signalCode(s os.Signal) int {
 	return exit.Interrupt
 }
 
+// clear takes progress off the terminal, before something else is printed.
+func (f *follower) clear() {
+	if f.draw != nil {
+		f.draw.Clear()
+	}
+}
+
 // endCancel ends a cancel that is still under way.
 func (f *follower) endCancel() {
 	if f.stopCancel == nil {
@@ -237,7 +244,7 @@ func (f *follower) cancelAnswered(err error) error {
 
 // cancelled is the error after a cancel whose end is not known.
 func (f *follower) cancelled(why string) error {
-	f.draw.Clear()
+	f.clear()
 	return exit.With(exit.Interrupt, fmt.Errorf("interrupted; %s. Look at it with: xferctl transfers show %s\nRunning the same command again goes on from here", why, shortName(f.name)))
 }
 

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -65,7 +64,7 @@ func Run(ctx context.Context, args []string, env Env) int {
 }
 
 func (a *app) finish(cmd *cobra.Command, err error) int {
-	if errors.Is(a.out.failed, syscall.EPIPE) || errors.Is(a.err.failed, syscall.EPIPE) {
+	if brokenPipe(a.out.failed) || brokenPipe(a.err.failed) {
 		return exit.Pipe // nobody listens any more
 	}
 	code := codeOf(err)

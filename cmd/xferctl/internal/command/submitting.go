@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 
@@ -16,7 +17,7 @@ import (
 // submitAndFollow submits a transfer, follows it and says what became of it.
 func (f *follower) submitAndFollow(ctx context.Context, req *xferv1.SubmitTransferRequest) error {
 	err := f.submitted(ctx, req)
-	if err != nil && f.events() {
+	if e, ok := errors.AsType[*exit.Error](err); err != nil && f.events() && !(ok && e.Err == nil) {
 		f.a.event("error", f.a.errorFields(err)...)
 	}
 	return err
