@@ -31,6 +31,30 @@ type sharedLog struct {
 	mu   sync.Mutex
 	log  *store.Log
 	refs int
+	last int64 // offset of the latest attempt's mark; 0: not known
+}
+
+// lastAttempt returns where the latest attempt begins. The log is read for it
+// once in the life of a process.
+func (l *sharedLog) lastAttempt(log *store.Log) (int64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.last != 0 {
+		return l.last, nil
+	}
+	err := log.Read(0, func(off int64, typ uint8, _ []byte) error {
+		if typ == frameAttempt {
+			l.last = off
+		}
+		return nil
+	})
+	return l.last, err
+}
+
+func (l *sharedLog) setLast(off int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.last = off
 }
 
 // acquire opens the log; make says whether to make it. The caller releases.
@@ -90,7 +114,9 @@ func openResults(shared *sharedLog, s *store.Store, uid transfer.UID) (*results,
 		return err
 	})
 	if err == nil {
-		_, err = log.Append(frameAttempt, nil)
+		var off int64
+		off, err = log.Append(frameAttempt, nil)
+		shared.setLast(off)
 	}
 	if err != nil {
 		return nil, errors.Join(err, shared.release())
@@ -155,7 +181,7 @@ func (e *Engine) Entries(_ context.Context, id string, q transfer.EntryQuery, af
 	}
 	defer j.results.release()
 
-	last, err := lastAttempt(log)
+	last, err := j.results.lastAttempt(log)
 	if err != nil {
 		return nil, 0, storeError(err, e.cfg.Node)
 	}
@@ -184,14 +210,4 @@ func (e *Engine) Entries(_ context.Context, id string, q transfer.EntryQuery, af
 		return nil, 0, storeError(err, e.cfg.Node)
 	}
 	return out, next, nil
-}
-
-func lastAttempt(log *store.Log) (last int64, err error) {
-	err = log.Read(0, func(off int64, typ uint8, _ []byte) error {
-		if typ == frameAttempt {
-			last = off
-		}
-		return nil
-	})
-	return last, err
 }

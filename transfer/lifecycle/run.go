@@ -192,7 +192,12 @@ func (j *job) release(ctx context.Context) {
 	t := j.current()
 	if t.Epoch > 0 {
 		rctx, cancel := context.WithTimeout(ctx, releaseTimeout)
-		if err := j.abort(rctx, &t); err != nil {
+		err := j.abort(rctx, &t)
+		// A node that has just started does not know the others yet.
+		for err != nil && asError(err, j.e.cfg.Node).Reason.Transient() && j.again(rctx) {
+			err = j.abort(rctx, &t)
+		}
+		if err != nil {
 			j.e.cfg.Log.Warn("the target of a cancelled transfer was not told; its lock lapses by itself",
 				"transfer", j.id, "target", t.Spec.Target, "err", err)
 		}
@@ -204,6 +209,19 @@ func (j *job) release(ctx context.Context) {
 	if _, err := j.step(ctx, evAborted, j.cancelled); err != nil {
 		j.e.cfg.Log.Error("store the state of a transfer", "transfer", j.id, "err", err)
 	}
+}
+
+// again waits a moment, less when a node joins, and reports whether there is
+// time for one more try.
+func (j *job) again(ctx context.Context) bool {
+	timer := time.NewTimer(firstBackoff)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	case <-j.e.cfg.Peers.Joined():
+	}
+	return ctx.Err() == nil
 }
 
 // abort opens an edge only to end it.
