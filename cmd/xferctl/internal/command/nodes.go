@@ -124,7 +124,7 @@ func nodeRow(n *xferv1.Node) []show.Cell {
 	}
 	return []show.Cell{
 		show.T(show.Name(nodeID(n))), state, show.T(orDash(strings.Join(transports, ", "))), show.T(orDash(show.Name(n.GetControlAddress()))),
-		show.T(orDash(show.Name(n.GetVersion()))), show.T(orDash(strings.Join(notes, ","))), show.T(strings.Join(labels, ",")),
+		show.T(orDash(show.Name(n.GetVersion()))), show.T(orDash(strings.Join(notes, ","))), show.T(orDash(strings.Join(labels, ","))),
 	}
 }
 

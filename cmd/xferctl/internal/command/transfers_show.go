@@ -71,7 +71,7 @@ func (a *app) showTransfer(ctx context.Context, api API, name string) error {
 			return err
 		}
 		for _, l := range complaints(t) {
-			a.outf("%s\n", show.Text(l))
+			a.outf("  error:      %s\n", show.Text(l))
 		}
 		return nil
 	})

@@ -1,6 +1,7 @@
 package record
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -48,6 +49,60 @@ func TestJSON(t *testing.T) {
 	}
 	if pretty, err := JSON(Of(spec())); err != nil || !strings.Contains(string(pretty), "\n  \"source_node\": \"n1\",\n") {
 		t.Errorf("%s, %v", pretty, err)
+	}
+}
+
+func TestNothingReachesATerminal(t *testing.T) {
+	rec := Object{{"a\x1b", "\x1b[31m \u009b2J \u202e \U000e0001 ü \x7f"}, {"n", int64(1) << 62}}
+	for form, f := range map[string]func(any) ([]byte, error){"json": JSON, "yaml": YAML, "line": Line} {
+		b, err := f(rec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range strings.TrimSpace(strings.ReplaceAll(string(b), "\n", "")) {
+			if !strconv.IsPrint(r) {
+				t.Errorf("%s has %q: %q", form, r, b)
+			}
+		}
+		var back map[string]any
+		if err := yaml.Unmarshal(b, &back); err != nil || back["a\x1b"] != rec[0].Value || back["n"] != uint64(1)<<62 {
+			t.Errorf("%s: %v, %#v from %s", form, err, back, b)
+		}
+	}
+}
+
+func TestYAML(t *testing.T) {
+	b, err := YAML(Object{
+		{"list", []any{}}, {"map", Object{}}, {"words", []string{"yes", "a b", "- x", "", "1", "~", "a: b", "#", "plain/path", "2026-01-01", "x ", "tab\t"}},
+		{"deep", []Object{{{"a", []Object{{{"b", true}}}}, {"c", nil}}, {{"d", 1.5}}}},
+	})
+	want := `list: []
+map: {}
+words:
+  - "yes"
+  - a b
+  - "- x"
+  - ""
+  - "1"
+  - "~"
+  - "a: b"
+  - "#"
+  - plain/path
+  - "2026-01-01"
+  - "x "
+  - "tab\t"
+deep:
+  - a:
+      - b: true
+    c: null
+  - d: 1.5
+`
+	if err != nil || string(b) != want {
+		t.Errorf("%v\n%s", err, b)
+	}
+	var m map[string]any
+	if err := yaml.Unmarshal(b, &m); err != nil {
+		t.Error(err)
 	}
 }
 

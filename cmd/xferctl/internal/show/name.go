@@ -109,9 +109,9 @@ func Elapsed(d time.Duration) string {
 	return fmt.Sprintf("%dd%02dh", s/86400, s%86400/3600)
 }
 
-// When returns a point in time in the local zone, "-" for zero.
+// When returns a point in time in the local zone, "-" for none.
 func When(t time.Time) string {
-	if t.IsZero() {
+	if t.IsZero() || t.UnixNano() == 0 { // an absent time of the API is 1970
 		return "-"
 	}
 	return t.Local().Format("2006-01-02 15:04:05")
