@@ -32,7 +32,7 @@ func run() int {
 		},
 		Width: func() int {
 			columns, _, err := term.GetSize(int(os.Stderr.Fd()))
-			if err != nil {
+			if err != nil || columns <= 0 {
 				return 80
 			}
 			return columns

@@ -154,5 +154,11 @@ func (a *app) localNode(ctx context.Context) (string, error) {
 			return nodeID(n), nil
 		}
 	}
+	// A server that does not mark itself in the list still signs its errors: no
+	// node is called so.
+	_, err = api.GetNode(ctx, "no-such-node-"+strings.Repeat("x", 40))
+	if e := client.AsError(err); is(err, xferv1.Reason_REASON_NODE_UNKNOWN) && place.CheckNode(e.Node) == nil {
+		return e.Node, nil
+	}
 	return "", fmt.Errorf("the server at %s does not say which node it is; write NODE:/path", a.set.Server)
 }

@@ -44,15 +44,15 @@ func (f *follower) report(ctx context.Context, t *xferv1.Transfer) error {
 			a.outf("%s\n", l)
 		}
 	}
+	if f.interrupted && t.GetState() == xferv1.State_STATE_CANCELLED {
+		a.complain("cancelled; running the same command again goes on from here")
+		return exit.Silent(code)
+	}
 	for _, l := range complaints(t) {
 		a.complain(l)
 	}
 	if f.interrupted {
-		if t.GetState() == xferv1.State_STATE_SUCCEEDED {
-			a.complain("the transfer was done before it could be cancelled")
-		} else {
-			a.complain("cancelled; running the same command again goes on from here")
-		}
+		a.complain("the transfer was over before it could be cancelled")
 	}
 	return exit.Silent(code)
 }
