@@ -66,7 +66,10 @@ func TestP1SourceChangesWhileItIsRead(t *testing.T) {
 			if tr.GetState() != xferv1.State_STATE_SUCCEEDED || tr.GetCounters().GetRestarts() == 0 {
 				t.Errorf("%s, %d restarts, %v", tr.GetState(), tr.GetCounters().GetRestarts(), reasonsOf(tr))
 			}
-			equal(t, src, dst)
+			// The directory was listed before: its new time comes with the next run.
+			if err := same(src, dst, func(rel string) bool { return rel == "." }); err != nil {
+				t.Error(err)
+			}
 			noTemps(t, dst)
 		})
 	}

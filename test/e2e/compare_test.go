@@ -85,7 +85,7 @@ func survey(root string, skip func(string) bool) (map[string]facts, error) {
 			return err
 		}
 		if skip != nil && skip(rel) {
-			if d.IsDir() {
+			if d.IsDir() && rel != "." {
 				return filepath.SkipDir
 			}
 			return nil

@@ -91,6 +91,13 @@ func (j *job) attempt(ctx context.Context, w *watchdog) (moved bool, err error) 
 	if e := w.given(); e != nil && runErr != nil {
 		return obs.moved(), e
 	}
+	if runErr != nil && summary.Unconfirmed && j.current().State == transfer.StateCancelling {
+		// The target may not know of the cancel, nor whether it is to drop its
+		// partial files: it is told once more.
+		return obs.moved(), &transfer.Error{
+			Reason: transfer.PeerLost, Side: transfer.SideTarget, Phase: transfer.PhaseFinish, Node: t.Spec.Target, Err: runErr,
+		}
+	}
 	if runErr != nil {
 		return obs.moved(), runErr
 	}

@@ -198,6 +198,9 @@ func (e *Edge) abort(ctx context.Context, end transfer.End) {
 	e.out.post(&transfer.Abort{End: end})
 	if ok, err := awaitFor(ctx, e.finished, abortGrace); !ok {
 		e.log.Warn("the target did not confirm the end of the edge; it lets go of the destination by itself", "err", err)
+		e.mu.Lock()
+		e.summary.Unconfirmed = true
+		e.mu.Unlock()
 	}
 }
 

@@ -81,6 +81,9 @@ type Summary struct {
 	TargetErr    *transfer.Error // a failure of the whole at the target
 	TargetStats  transport.Stats
 	Transport    string // that was used last; empty when nothing was moved
+	// Unconfirmed: the edge was stopped, and the target did not say that it let
+	// the destination go as Stop asked.
+	Unconfirmed bool
 	Progress     Progress
 }
 
