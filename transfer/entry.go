@@ -22,8 +22,8 @@ const (
 	KindSocket
 	KindCharDevice
 	KindBlockDevice
-	// KindEndDir says that the listing of directory Parent is complete. Failed
-	// in its Flags says that it is not: nothing may be deleted there.
+	// KindEndDir ends the listing of directory Parent. EntryFailed in its Flags
+	// says that the listing is not complete: nothing may be deleted there.
 	KindEndDir
 )
 

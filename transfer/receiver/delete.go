@@ -56,9 +56,9 @@ var errTooMany = errors.New("more than max_delete")
 // that is more than the limit nothing is removed at all.
 func (e *edge) deleteExtra(ctx context.Context) error {
 	// The loop does not touch these any more once a finish has begun.
-	if e.scanned.Failed > 0 || e.endsFailed > 0 {
+	if e.scanned.Failed > 0 {
 		return &transfer.Error{Reason: transfer.DeleteSuppressed, Side: transfer.SideTarget, Phase: transfer.PhaseDelete, Node: e.r.cfg.Node, Path: e.dest.path,
-			Err: fmt.Errorf("the scan of the source had %d errors, so nothing was deleted", max(e.scanned.Failed, e.endsFailed))}
+			Err: fmt.Errorf("the scan of the source had %d errors, so nothing was deleted", e.scanned.Failed)}
 	}
 	d := deletion{edge: e, ctx: ctx, limit: 1<<63 - 1}
 	if err := d.walk(); err != nil {
@@ -120,6 +120,9 @@ func (d *deletion) walk() error {
 		}
 		names := open[ent.Parent]
 		delete(open, ent.Parent)
+		if ent.Flags&transfer.EntryFailed != 0 {
+			return nil // not all of it was listed: a mount point, or a part by name
+		}
 		slices.Sort(names)
 		return d.listing(ent.Parent, names)
 	})

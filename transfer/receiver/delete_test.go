@@ -142,30 +142,36 @@ func TestDeleteDefaultIsATenth(t *testing.T) {
 }
 
 func TestDeleteSuppressed(t *testing.T) {
-	for name, failed := range map[string]func(o *owner){
-		"scan": func(o *owner) { o.send(&transfer.ScanDone{Entries: uint64(len(o.sources)), Failed: 1}) },
-		"directory": func(o *owner) {
-			bad := endDir(0)
-			bad.Flags = transfer.EntryFailed
-			o.announce(bad)
-			o.serve()
-			o.send(&transfer.ScanDone{Entries: uint64(len(o.sources))})
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			g := newRig(t)
-			g.write("d/old", nil, testTime)
-			o := g.dial(g.request("d", deleting()))
-			o.announce(dir(root, ""))
-			o.serve()
-			failed(o)
-			o.send(&transfer.Finish{})
-			if fin := o.finished(); transfer.ReasonOf(errorOf(fin.Err)) != transfer.DeleteSuppressed || !exists(g.path("d/old")) {
-				t.Errorf("%v", fin.Err)
-			}
-			g.wantClean()
-		})
+	g := newRig(t)
+	g.write("d/old", nil, testTime)
+	o := g.dial(g.request("d", deleting()))
+	o.announce(dir(root, ""))
+	o.serve()
+	o.send(&transfer.ScanDone{Entries: uint64(len(o.sources)), Failed: 1})
+	o.send(&transfer.Finish{})
+	if fin := o.finished(); transfer.ReasonOf(errorOf(fin.Err)) != transfer.DeleteSuppressed || !exists(g.path("d/old")) {
+		t.Errorf("%v", fin.Err)
 	}
+	g.wantClean()
+}
+
+// A directory that was not listed as a whole (a mount point that -x stops at)
+// keeps what it has; the others are mirrored.
+func TestDeleteSparesPartsThatWereNotListed(t *testing.T) {
+	g := newRig(t)
+	g.write("d/old", nil, testTime)
+	g.write("d/part/mine", nil, testTime)
+	o := g.dial(g.request("d", deleting()))
+	part := endDir(1)
+	part.Flags = transfer.EntryFailed
+	o.announce(dir(root, ""), dir(0, "part"), endDir(0), part)
+	o.serve()
+	o.send(&transfer.ScanDone{Entries: uint64(len(o.sources))})
+	o.send(&transfer.Finish{})
+	if fin := o.finished(); fin.Err != nil || fin.Deleted != 1 || exists(g.path("d/old")) || !exists(g.path("d/part/mine")) {
+		t.Errorf("%v, %d deleted", fin.Err, fin.Deleted)
+	}
+	g.wantClean()
 }
 
 func TestDeleteManyNamesOfOneDirectory(t *testing.T) {

@@ -50,7 +50,6 @@ type edge struct {
 	states      []state            // one per entry of the manifest
 	outstanding uint64             // entries without a result
 	tempSeq     uint64
-	endsFailed  int64 // END_DIR entries that say so
 	published   int64
 	failed      int64
 	metaTouched bool // something was changed that a batch does not sync

@@ -74,11 +74,6 @@ func (e *edge) add(ent *transfer.Entry) (res transfer.Result, done bool) {
 		return e.failure(ent.Number, ent.Kind, err), true
 	}
 	if ent.Kind == transfer.KindEndDir {
-		if ent.Flags&transfer.EntryFailed != 0 {
-			e.mu.Lock()
-			e.endsFailed++
-			e.mu.Unlock()
-		}
 		return transfer.Result{Entry: ent.Number, Kind: ent.Kind, Outcome: transfer.OutcomeSame}, true
 	}
 	if err := e.checkParent(ent); err != nil {

@@ -65,11 +65,9 @@ func (s *Scanner) name(d *Dir, dir *fsroot.Dir, name string, k fsroot.Kind, only
 
 // entry completes and yields f, whose name, parent and place are set.
 func (s *Scanner) entry(f *Found, dir *fsroot.Dir, info *fsroot.Info, only *wanted) error {
+	// What was not asked for is an entry all the same, which the target skips:
+	// it has to know the name, or a sync would delete what it has under it.
 	path := f.Path
-	if s.skipped(info.Kind) {
-		s.noEntry(path(), kinds[info.Kind], transfer.OutcomeSkipped, nil)
-		return nil
-	}
 	fill(&f.Entry, info, s.spec.Preserve)
 	if f.Kind == transfer.KindSymlink {
 		target, err := dir.Readlink(f.At.Name)
@@ -121,17 +119,16 @@ func (s *Scanner) directory(f *Found, info *fsroot.Info, only *wanted) error {
 
 var errLoop = fmt.Errorf("a followed symbolic link leads to a directory above it: %w", syscall.ELOOP)
 
-// skipped reports whether entries of that kind were not asked for.
-func (s *Scanner) skipped(k fsroot.Kind) bool {
+// Asked reports whether entries of a kind are to be copied. The others are in
+// the manifest too.
+func Asked(k transfer.Kind, p transfer.Preserve) bool {
 	switch k {
-	case fsroot.Regular, fsroot.Directory:
-		return false
-	case fsroot.Symlink:
-		return !s.spec.Preserve.Has(transfer.PreserveSymlinks)
-	case fsroot.FIFO, fsroot.Socket:
-		return !s.spec.Preserve.Has(transfer.PreserveSpecials)
-	case fsroot.CharDev, fsroot.BlockDev:
-		return !s.spec.Preserve.Has(transfer.PreserveDevices)
+	case transfer.KindSymlink:
+		return p.Has(transfer.PreserveSymlinks)
+	case transfer.KindFIFO, transfer.KindSocket:
+		return p.Has(transfer.PreserveSpecials)
+	case transfer.KindCharDevice, transfer.KindBlockDevice:
+		return p.Has(transfer.PreserveDevices)
 	}
 	return true
 }

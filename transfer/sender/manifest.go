@@ -42,6 +42,9 @@ func (m *manifest) Entry(f *scan.Found) error {
 	e.entries[f.Number] = n
 	e.next = f.Number + 1
 	e.progress.Entries++
+	if !scan.Asked(f.Kind, e.job.Spec.Preserve) {
+		e.progress.SpecialSkipped++
+	}
 	if f.Kind == transfer.KindFile {
 		e.progress.Files++
 		e.progress.Bytes += f.Size
