@@ -175,6 +175,10 @@ func (o *observer) Progress(p sender.Progress) {
 	o.path.Source = p.Stats
 }
 
+// made are the changes by which a directory or link comes to be, and not only
+// its metadata.
+const made = transfer.ChangeNew | transfer.ChangeType | transfer.ChangeTarget | transfer.ChangeContent
+
 // Result implements sender.Observer.
 func (o *observer) Result(r transfer.Result) {
 	earlier := r.Outcome == transfer.OutcomeSame && o.log.published(r.Path)
@@ -186,8 +190,8 @@ func (o *observer) Result(r transfer.Result) {
 	defer o.mu.Unlock()
 	o.dirty, o.advanced = true, true
 	c := &o.c
-	if r.Outcome == transfer.OutcomePublished || r.Outcome == transfer.OutcomeSame {
-		o.good++
+	if (r.Outcome == transfer.OutcomePublished || r.Outcome == transfer.OutcomeSame) && r.Kind != transfer.KindEndDir {
+		o.good++ // the end of a directory is nothing that a user asked for
 	}
 	switch {
 	case earlier: // counted when it was published
@@ -208,9 +212,10 @@ func (o *observer) Result(r transfer.Result) {
 		case transfer.OutcomeSkipped:
 			c.FilesSkipped++
 		}
-	case r.Outcome == transfer.OutcomePublished && r.Kind == transfer.KindDir:
+	case r.Outcome != transfer.OutcomePublished || r.Change&made == 0: // at most its metadata was mended
+	case r.Kind == transfer.KindDir:
 		c.DirsMade++
-	case r.Outcome == transfer.OutcomePublished:
+	default:
 		c.LinksMade++
 	}
 	if r.Lost != 0 {

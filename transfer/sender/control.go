@@ -75,6 +75,9 @@ func (e *Edge) checkResult(r *transfer.Result) error {
 	e.mu.Lock()
 	next, ready := e.next, e.plan != nil
 	e.mu.Unlock()
+	if r.Entry == transfer.NoEntry && r.Outcome == transfer.OutcomeDeleted && e.job.Spec.Delete && r.Path != "" && len(r.Path) <= maxPath {
+		return nil // of a name that only the destination had
+	}
 	if !ready || r.Entry >= next {
 		return broken(&e.job, "a result of entry %d, of %d", r.Entry, next)
 	}

@@ -84,7 +84,7 @@ type Summary struct {
 	// Unconfirmed: the edge was stopped, and the target did not say that it let
 	// the destination go as Stop asked.
 	Unconfirmed bool
-	Progress     Progress
+	Progress    Progress
 }
 
 const (
@@ -97,6 +97,8 @@ const (
 	flushAfter = 2 * time.Millisecond
 	// maxRestarts is how often a file that changes is started again.
 	maxRestarts = 2
+	// maxPath is how long the path of a deleted name may be, in bytes.
+	maxPath = 4096
 	// maxReadFailures is how often reading an entry may fail.
 	maxReadFailures = 2
 	// maxRefusals is how often the target may refuse an extent.
