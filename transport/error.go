@@ -11,7 +11,8 @@ const (
 	NoReason           Reason = ""
 	SameNode           Reason = "SAME_NODE"
 	PolicyTCP          Reason = "POLICY_TCP"
-	NotBuilt           Reason = "NOT_BUILT" // this build of xferd has no RDMA data plane
+	NeedsDigests       Reason = "NEEDS_DIGESTS" // verification was asked that a copy inside the kernel cannot give
+	NotBuilt           Reason = "NOT_BUILT"     // this build of xferd has no RDMA data plane
 	PeerHasNone        Reason = "PEER_HAS_NONE"
 	EncryptionRequired Reason = "ENCRYPTION_REQUIRED"
 	SessionFailed      Reason = "SESSION_FAILED" // the better one broke several times without moving anything

@@ -61,6 +61,11 @@ func (r *Receiver) open(run running, p Peer, m *transfer.Open) (*edge, *transfer
 	if terr := r.checkEpoch(m); terr != nil && !m.ValidateOnly {
 		return nil, nil, terr
 	}
+	if r.cfg.Draining != nil && r.cfg.Draining() && !r.holds(m.UID) {
+		terr := r.refuse(transfer.NodeDraining, m.Dest, errors.New("the node takes no new transfers"))
+		terr.Hint = "choose another node, or undo it: xferctl nodes undrain " + string(r.cfg.Node)
+		return nil, nil, terr
+	}
 	opened := &transfer.Opened{
 		Node: r.cfg.Node, Incarnation: r.store.Incarnation(), Credits: r.cfg.Credits,
 		Transports: r.transports(p), ResolvedTo: r.resolvedTo(d),
@@ -97,6 +102,13 @@ func (r *Receiver) open(run running, p Peer, m *transfer.Open) (*edge, *transfer
 		return nil, nil, terr
 	}
 	return e, opened, nil
+}
+
+// holds reports whether a transfer has its destination locked here already.
+func (r *Receiver) holds(uid transfer.UID) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.locks[uid] != nil
 }
 
 // resolve finds the export. It does no I/O.

@@ -37,6 +37,9 @@ type Config struct {
 	Acceptors map[string]transport.Acceptor
 	Order     []string
 	Log       *slog.Logger
+	// Draining tells that the node takes no new transfers; those that have a
+	// lock here go on. Nil: never.
+	Draining func() bool
 	// PartialTTL is how long partials, and the locks of paused transfers, are
 	// kept. OrphanTTL is how long a lock stays without its owner.
 	PartialTTL, OrphanTTL time.Duration
@@ -208,8 +211,8 @@ func (r *Receiver) Incoming() []IncomingTransfer {
 }
 
 // Abandon gives up a transfer whose owner is lost: it fences the edge if there
-// is one, removes temps, partials and empty directories of its making, and
-// frees the destination. An owner that comes back is refused by its epoch only
+// is one, removes temps and empty directories of its making, and frees the
+// destination. Partials stay for a later run, as after a cancel. An owner that comes back is refused by its epoch only
 // until it makes a new attempt.
 func (r *Receiver) Abandon(ctx context.Context, uid transfer.UID) error {
 	r.openMu.Lock()
@@ -228,7 +231,7 @@ func (r *Receiver) Abandon(ctx context.Context, uid transfer.UID) error {
 	if !locked() { // the edge took everything with it
 		return nil
 	}
-	return r.dropTransfer(ctx, uid, true)
+	return r.dropTransfer(ctx, uid, false)
 }
 
 // endEdge ends the running edge of a transfer and waits for it.

@@ -48,6 +48,8 @@ func choose(job *Job, mine func(name string) bool, encrypted func(name string) b
 		c.why = transport.PolicyTCP
 	default:
 		switch {
+		case !job.TargetDistinct && both(transport.Local) && job.readsBack():
+			c.why = transport.NeedsDigests
 		case !job.TargetDistinct && both(transport.Local):
 			c = choice{names: []string{transport.Local}, why: transport.SameNode}
 		case both(transport.RDMA) && secret:
@@ -68,6 +70,12 @@ func choose(job *Job, mine func(name string) bool, encrypted func(name string) b
 		return c, fail(transfer.EncryptUnavailable, "", errors.New("encryption was required and the data port has no TLS"), "this version cannot encrypt data: submit without it if the network may be trusted")
 	}
 	return c, fail(transfer.Unsupported, "", fmt.Errorf("no transport in common: the target has %q", theirs), "")
+}
+
+// readsBack says that the target compares what it stored with the digests of
+// what was read, which a copy inside the kernel does not have.
+func (j *Job) readsBack() bool {
+	return j.Spec.Verify == transfer.VerifyStore || j.Spec.Verify == transfer.VerifyMedia
 }
 
 func (e *Edge) choose(theirs []string) (choice, *transfer.Error) {

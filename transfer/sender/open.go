@@ -79,9 +79,10 @@ func Validate(ctx context.Context, job Job, link transfer.TargetLink) (transfer.
 	if err != nil {
 		return transfer.Plan{}, err
 	}
-	// Which dialers the daemon has is not known here; every one has these.
+	// Which dialers the daemon has is not known here; every one has these, and
+	// none of them encrypts.
 	mine := func(name string) bool { return name == transport.TCP || name == transport.Local }
-	c, terr := choose(&job, mine, func(string) bool { return true }, opened.Transports)
+	c, terr := choose(&job, mine, func(string) bool { return false }, opened.Transports)
 	if terr != nil {
 		return transfer.Plan{}, terr
 	}

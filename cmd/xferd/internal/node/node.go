@@ -278,6 +278,7 @@ func (n *Node) assemble(ctx context.Context, o Options) (err error) {
 		Node: self, Exports: n.exports.Load, Store: n.store, Pool: n.recvPool,
 		Acceptors: map[string]transport.Acceptor{transport.TCP: n.tcp, transport.Local: inside},
 		Order:     []string{transport.Local, transport.TCP},
+		Draining:  n.drain.on,
 		Log:       n.log, PartialTTL: n.cfg.Times.PartialTTL, OrphanTTL: n.cfg.Times.OrphanTTL,
 	}); err != nil {
 		return err
