@@ -63,7 +63,7 @@ func (s *Server) allowedExports(ctx context.Context) []fsroot.Export {
 func (s *Server) listExports(ctx context.Context) (*xferv1.ListFilesResponse, error) {
 	resp := &xferv1.ListFilesResponse{}
 	for _, e := range s.allowedExports(ctx) {
-		f, err := s.stat(e.Path, true)
+		f, err := s.stat(ctx, e.Path, true)
 		if err != nil { // one that is gone does not hide the others
 			f = &xferv1.File{Path: []byte(e.Path)}
 		}
@@ -78,11 +78,11 @@ func (s *Server) listExports(ctx context.Context) (*xferv1.ListFilesResponse, er
 func (s *Server) listDir(ctx context.Context, dir string, at *token, limit int) (*xferv1.ListFilesResponse, error) {
 	root, rel, err := s.cfg.Exports().Resolve(dir, false)
 	if err != nil {
-		return nil, s.lookError(err, dir)
+		return nil, s.lookError(ctx, err, dir)
 	}
 	d, err := root.OpenDir(rel)
 	if err != nil {
-		return nil, s.lookError(err, dir)
+		return nil, s.lookError(ctx, err, dir)
 	}
 	defer d.Close()
 	var names nameHeap
@@ -102,7 +102,7 @@ func (s *Server) listDir(ctx context.Context, dir string, at *token, limit int) 
 		return nil
 	})
 	if err != nil {
-		return nil, s.lookError(err, dir)
+		return nil, s.lookError(ctx, err, dir)
 	}
 	slices.Sort(names)
 	resp, size := &xferv1.ListFilesResponse{}, 0
@@ -112,7 +112,7 @@ func (s *Server) listDir(ctx context.Context, dir string, at *token, limit int) 
 		if errors.Is(err, syscall.ENOENT) {
 			continue // removed meanwhile
 		} else if err != nil {
-			return nil, s.lookError(err, path.Join(dir, name))
+			return nil, s.lookError(ctx, err, path.Join(dir, name))
 		}
 		fileOut(f, &info)
 		if info.Kind == fsroot.Symlink {
@@ -158,17 +158,17 @@ func (s *nodeService) StatFile(ctx context.Context, req *xferv1.StatFileRequest)
 	if err := s.cfg.Guard.Path(ctx, callOf(ctx).Caller, p, false); err != nil {
 		return nil, err
 	}
-	f, err := s.stat(p, req.GetFollow())
+	f, err := s.stat(ctx, p, req.GetFollow())
 	if err != nil {
 		return nil, err
 	}
 	return &xferv1.StatFileResponse{File: f}, nil
 }
 
-func (s *Server) stat(p string, follow bool) (*xferv1.File, error) {
+func (s *Server) stat(ctx context.Context, p string, follow bool) (*xferv1.File, error) {
 	root, rel, err := s.cfg.Exports().Resolve(p, false)
 	if err != nil {
-		return nil, s.lookError(err, p)
+		return nil, s.lookError(ctx, err, p)
 	}
 	look := root.Lstat
 	if follow {
@@ -176,7 +176,7 @@ func (s *Server) stat(p string, follow bool) (*xferv1.File, error) {
 	}
 	info, err := look(rel)
 	if err != nil {
-		return nil, s.lookError(err, p)
+		return nil, s.lookError(ctx, err, p)
 	}
 	f := &xferv1.File{Path: []byte(p)}
 	fileOut(f, &info)
@@ -189,12 +189,12 @@ func (s *Server) stat(p string, follow bool) (*xferv1.File, error) {
 	}
 	d, err := root.OpenDir(parent)
 	if err != nil {
-		return nil, s.lookError(err, p)
+		return nil, s.lookError(ctx, err, p)
 	}
 	defer d.Close()
 	target, err := d.Readlink(name)
 	if err != nil {
-		return nil, s.lookError(err, p)
+		return nil, s.lookError(ctx, err, p)
 	}
 	f.Target = []byte(target)
 	return f, nil
@@ -207,7 +207,7 @@ func fileOut(f *xferv1.File, info *fsroot.Info) {
 }
 
 // lookError gives an error of fsroot its reason.
-func (s *Server) lookError(err error, p string) error {
+func (s *Server) lookError(ctx context.Context, err error, p string) error {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
@@ -216,7 +216,14 @@ func (s *Server) lookError(err error, p string) error {
 	case errors.Is(err, fsroot.ErrBadPath):
 		e.Reason = transfer.BadPath
 	case errors.Is(err, fsroot.ErrNotExported):
-		e.Reason, e.Hint = transfer.PathNotAllowed, "list files without a path to see the exports"
+		e.Reason, e.Hint = transfer.PathNotAllowed, "you may look at nothing on this node"
+		var may []string
+		for _, x := range s.allowedExports(ctx) {
+			may = append(may, transfer.EscapePath(x.Path))
+		}
+		if len(may) > 0 {
+			e.Hint = "exports that you may look at: " + strings.Join(may, " ")
+		}
 	case errors.Is(err, fsroot.ErrEscapes):
 		e.Reason, e.Hint = transfer.PathEscapesRoot, "the path goes through a symbolic link that leaves the export"
 	}
