@@ -210,7 +210,9 @@ func complaints(t *xferv1.Transfer) []string {
 		out = append(out, fmt.Sprintf("%s more failed; all of them: xferctl transfers show --failures %s", show.Count(more), shortName(t.GetName())))
 	}
 	if e := t.GetError(); e != nil && (t.GetState() != xferv1.State_STATE_PARTIALLY_SUCCEEDED || e.GetReason() != xferv1.Reason_REASON_PARTIAL_FAILURE.Name() || len(out) == 0) {
-		out = append(out, errorText(e))
+		if text := errorText(e); !slices.Contains(out, text) { // the one failure may be the reason of the whole
+			out = append(out, text)
+		}
 	}
 	if n := t.GetCounters().GetEntriesLost(); n > 0 {
 		out = append(out, fmt.Sprintf("%s could not be kept in full; which and what: xferctl transfers show --lost %s", show.Plural(n, "entry", "entries"), shortName(t.GetName())))

@@ -31,11 +31,11 @@ func resultCode(t *xferv1.Transfer, failed []int) int {
 	case xferv1.State_STATE_CANCELLED:
 		return exit.Cancelled
 	case xferv1.State_STATE_PARTIALLY_SUCCEEDED:
-		if summary {
-			failed = append(slices.Clone(failed), exit.Partial)
-			return exit.Worst(failed...)
+		// The one failure that there is may be the reason of the whole.
+		if code := reasonCode(reason); !summary && !slices.Contains(failed, code) {
+			return wholeCode(code, failed)
 		}
-		return wholeCode(reasonCode(reason), failed)
+		return exit.Worst(append(slices.Clone(failed), exit.Partial)...)
 	case xferv1.State_STATE_FAILED:
 		if !summary {
 			return wholeCode(reasonCode(reason), failed)
