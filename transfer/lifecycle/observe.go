@@ -25,8 +25,9 @@ type observer struct {
 	opened   *transfer.Opened
 	failures []transfer.Result
 	progress sender.Progress
-	good     int64 // entries that were published or the same already
-	advanced bool  // something moved in this attempt
+	now      published // by this attempt
+	good     int64     // entries that were published or the same already
+	advanced bool      // something moved in this attempt
 	dirty    bool
 }
 
@@ -42,6 +43,7 @@ func newObserver(j *job, dog *watchdog) (*observer, error) {
 	base.EntriesFound, base.ScanDone, base.FilesTotal, base.BytesTotal = 0, false, 0, 0
 	base.FilesSame, base.FilesSkipped, base.FilesFailed, base.EntriesFailed = 0, 0, 0, 0
 	base.SpecialSkipped, base.EntriesLost, base.BytesDone = 0, 0, 0
+	base.FilesCopied, base.DirsMade, base.LinksMade = log.before.files, log.before.dirs, log.before.links
 	path := t.Path
 	path.Fallbacks = slices.Clone(path.Fallbacks)
 	return &observer{j: j, dog: dog, log: log, base: base, c: base.Clone(), path: path}, nil
@@ -175,13 +177,10 @@ func (o *observer) Progress(p sender.Progress) {
 	o.path.Source = p.Stats
 }
 
-// made are the changes by which a directory or link comes to be, and not only
-// its metadata.
-const made = transfer.ChangeNew | transfer.ChangeType | transfer.ChangeTarget | transfer.ChangeContent
-
 // Result implements sender.Observer.
 func (o *observer) Result(r transfer.Result) {
-	earlier := r.Outcome == transfer.OutcomeSame && o.log.published(r.Path)
+	known := o.log.published(r.Path) // by an earlier attempt, which was counted
+	earlier := known && r.Outcome == transfer.OutcomeSame
 	if !earlier {
 		o.log.add(&r)
 	}
@@ -194,7 +193,7 @@ func (o *observer) Result(r transfer.Result) {
 		o.good++ // the end of a directory is nothing that a user asked for
 	}
 	switch {
-	case earlier: // counted when it was published
+	case earlier, known && r.Outcome == transfer.OutcomePublished:
 	case r.Outcome == transfer.OutcomeFailed:
 		c.EntriesFailed++
 		if r.Kind == transfer.KindFile {
@@ -203,20 +202,14 @@ func (o *observer) Result(r transfer.Result) {
 		if len(o.failures) < transfer.MaxFailuresShown {
 			o.failures = append(o.failures, r)
 		}
-	case r.Kind == transfer.KindFile:
-		switch r.Outcome {
-		case transfer.OutcomePublished:
-			c.FilesCopied++
-		case transfer.OutcomeSame:
-			c.FilesSame++
-		case transfer.OutcomeSkipped:
-			c.FilesSkipped++
-		}
-	case r.Outcome != transfer.OutcomePublished || r.Change&made == 0: // at most its metadata was mended
-	case r.Kind == transfer.KindDir:
-		c.DirsMade++
-	default:
-		c.LinksMade++
+	case r.Outcome == transfer.OutcomePublished:
+		o.now.add(&r)
+		before := &o.log.before
+		c.FilesCopied, c.DirsMade, c.LinksMade = before.files+o.now.files, before.dirs+o.now.dirs, before.links+o.now.links
+	case r.Kind == transfer.KindFile && r.Outcome == transfer.OutcomeSame:
+		c.FilesSame++
+	case r.Kind == transfer.KindFile && r.Outcome == transfer.OutcomeSkipped:
+		c.FilesSkipped++
 	}
 	if r.Lost != 0 {
 		c.EntriesLost++

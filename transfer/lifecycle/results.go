@@ -24,6 +24,25 @@ const (
 	flushResults = 512
 )
 
+// published counts entries that came to be, by kind.
+type published struct{ files, dirs, links int64 }
+
+// made are the changes by which a directory or link comes to be, and not only
+// its metadata.
+const made = transfer.ChangeNew | transfer.ChangeType | transfer.ChangeTarget | transfer.ChangeContent
+
+func (p *published) add(r *transfer.Result) {
+	switch {
+	case r.Kind == transfer.KindFile:
+		p.files++
+	case r.Change&made == 0: // at most its metadata was mended
+	case r.Kind == transfer.KindDir:
+		p.dirs++
+	default:
+		p.links++
+	}
+}
+
 // sharedLog is a job's results log, opened once for all who use it at a time:
 // opening it a second time while it grows would take a frame that is being
 // written for a torn one.
@@ -91,6 +110,9 @@ type results struct {
 	// earlier holds the hashes of the paths that earlier attempts published,
 	// some 20 bytes each; empty in the first attempt.
 	earlier map[uint64]struct{}
+	// before counts what they published. The log is the truth: the counters of
+	// the stored transfer may be older, after a crash.
+	before published
 
 	mu      sync.Mutex
 	pending []store.Frame
@@ -109,7 +131,11 @@ func openResults(shared *sharedLog, s *store.Store, uid transfer.UID) (*results,
 		}
 		res, _, err := manifest.DecodeResult(payload)
 		if err == nil && res.Outcome == transfer.OutcomePublished {
-			r.earlier[xxh3.HashString(res.Path)] = struct{}{}
+			key := xxh3.HashString(res.Path)
+			if _, again := r.earlier[key]; !again {
+				r.before.add(&res)
+			}
+			r.earlier[key] = struct{}{}
 		}
 		return err
 	})
