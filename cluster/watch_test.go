@@ -84,7 +84,7 @@ func TestEventsCoalesce(t *testing.T) {
 			t.Errorf("events %+v, revision %d after %d", events, now, rev)
 		}
 		b.leave()
-		b = f.start("n2")
+		f.start("n2")
 		f.eventually(5*time.Second, "join", func() bool { return a.state("n2") == Alive })
 		if events, _, _ := a.Since(now); len(events) != 1 || events[0].Kind != Joined {
 			t.Errorf("events %+v", events)

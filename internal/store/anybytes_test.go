@@ -13,7 +13,6 @@ type bytesSample struct {
 	Ptr    *string
 	When   time.Time
 	Raw    []byte
-	hidden string
 }
 
 // File names are bytes; a table gives back exactly those that were put in.

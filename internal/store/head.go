@@ -12,6 +12,7 @@ import (
 
 	"github.com/zeebo/xxh3"
 	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 )
 
 // Format of what this version writes, and the lowest format that a reader of it
@@ -195,9 +196,9 @@ func readDB(path string, fn func(tx *bolt.Tx) error) error {
 
 func openError(path string, err error) error {
 	switch {
-	case errors.Is(err, bolt.ErrInvalid), errors.Is(err, bolt.ErrChecksum), errors.Is(err, bolt.ErrVersionMismatch):
+	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrChecksum), errors.Is(err, bolterrors.ErrVersionMismatch):
 		return &DamagedError{Path: path, Offset: -1, Err: err}
-	case errors.Is(err, bolt.ErrTimeout):
+	case errors.Is(err, bolterrors.ErrTimeout):
 		return fmt.Errorf("%s is locked by another program: %w", path, err)
 	}
 	return fmt.Errorf("open state database: %w", err)

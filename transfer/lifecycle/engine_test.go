@@ -70,7 +70,6 @@ type rig struct {
 	peers *fakePeers
 	edges chan *fakeEdge
 	stop  func()
-	limit int
 }
 
 // newRig must be called inside a synctest bubble; stop ends the engine.

@@ -29,7 +29,6 @@ type owner struct {
 	served chan error // what Serve returned
 
 	sources []source
-	sent    int
 
 	ctx  context.Context
 	stop context.CancelFunc

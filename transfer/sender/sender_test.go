@@ -29,7 +29,6 @@ type rig struct {
 	obs    *recorder
 	edge   *Edge
 	pool   *bufpool.Pool
-	spec   transfer.Spec
 	config Config
 	job    Job
 }

@@ -54,7 +54,7 @@ func (r *Rate) Set(text string) error {
 	if err != nil {
 		return err
 	}
-	if n == 0 && strings.Trim(strings.TrimRight(text, "/sBbitkKMGTPi"), "0.") != "" {
+	if n == 0 && strings.Trim(strings.TrimRight(text, "/sBbitkKMGTP"), "0.") != "" {
 		return fmt.Errorf("%q is less than one byte per second", text)
 	}
 	r.BytesPerSecond, r.text = n, text
