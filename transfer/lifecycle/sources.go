@@ -12,8 +12,10 @@ import (
 // exported or not there.
 func checkSources(x *fsroot.Exports, node transfer.NodeID, spec *transfer.Spec) error {
 	paths := make([]string, 0, len(spec.Sources)+len(spec.Pieces))
+	contents := map[string]bool{}
 	for _, s := range spec.Sources {
 		paths = append(paths, s.Path)
+		contents[s.Path] = s.Contents
 	}
 	seen := map[string]bool{} // a shuffle merge names few files in many pieces
 	for _, p := range spec.Pieces {
@@ -29,19 +31,49 @@ func checkSources(x *fsroot.Exports, node transfer.NodeID, spec *transfer.Spec) 
 		}
 		info, err := root.Lstat(rel)
 		if err == nil && info.Kind == fsroot.Symlink && spec.Follow {
-			_, err = root.Stat(rel)
+			info, err = root.Stat(rel)
 		}
 		if err != nil {
 			return PathError(err, x, node, p, transfer.SideSource)
 		}
-		if spec.Mode == transfer.ModeSync && info.Kind != fsroot.Directory && !(spec.Follow && info.Kind == fsroot.Symlink) {
+		if spec.Mode == transfer.ModeSync && info.Kind != fsroot.Directory {
 			return &transfer.Error{
 				Reason: transfer.InvalidSpec, Side: transfer.SideSource, Phase: transfer.PhaseSubmit, Node: node, Path: p,
 				Err: errors.New("sync takes a directory"), Hint: "use cp for a single file",
 			}
 		}
+		if contents[p] && info.Kind == fsroot.Regular {
+			return &transfer.Error{
+				Reason: transfer.InvalidSpec, Side: transfer.SideSource, Phase: transfer.PhaseSubmit, Node: node, Path: p,
+				Err: errors.New("a file has no contents as a directory has"), Hint: "name it without a slash at the end",
+			}
+		}
+		if err := wantedKind(info.Kind, spec); err != nil {
+			return &transfer.Error{
+				Reason: transfer.SourceNotRegular, Side: transfer.SideSource, Phase: transfer.PhaseSubmit, Node: node, Path: p,
+				Err: err, Hint: "special files are made anew where they are asked for: --preserve=+specials,+devices",
+			}
+		}
 	}
 	return nil
+}
+
+// wantedKind refuses a special file that is named and would be skipped: inside
+// a tree that is what is wanted, but not of what somebody asks for by name.
+func wantedKind(k fsroot.Kind, spec *transfer.Spec) error {
+	switch k {
+	case fsroot.Regular, fsroot.Directory, fsroot.Symlink:
+		return nil
+	case fsroot.FIFO, fsroot.Socket:
+		if spec.Preserve.Has(transfer.PreserveSpecials) {
+			return nil
+		}
+		return errors.New("it is a FIFO or socket")
+	}
+	if spec.Preserve.Has(transfer.PreserveDevices) {
+		return nil
+	}
+	return errors.New("it is a device")
 }
 
 // PathError gives the refusal of a path by fsroot its reason, for errors of a
