@@ -82,6 +82,7 @@ func worldOf(ts *testscript.TestScript) *world { return ts.Value("world").(*worl
 
 var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"xferctl":  cmdXferctl,
+	"xferd":    cmdXferd,
 	"farm":     cmdFarm,
 	"node":     cmdNode,
 	"bg":       cmdBackground,
@@ -121,6 +122,14 @@ func cmdXferctl(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if strings.Contains(ts.ReadFile("stderr"), "goroutine ") {
 		ts.Fatalf("xferctl shows its inside")
+	}
+}
+
+// xferd CODE ARG...   runs xferd, which must end by itself with CODE.
+func cmdXferd(ts *testscript.TestScript, neg bool, args []string) {
+	refuse(ts, neg, len(args) > 0, "xferd CODE ARG...")
+	if code := execCode(ts, program("xferd"), args[1:]...); fmt.Sprint(code) != args[0] {
+		ts.Fatalf("exit %d, want %s", code, args[0])
 	}
 }
 
