@@ -67,6 +67,8 @@ func TestSpecialFilesWhenAskedFor(t *testing.T) {
 	tree := newTree(t, src)
 	tree.special()
 	tree.file("beside", 10)
+	tree.must(os.Link(tree.path("special/fifo"), tree.path("fifo2")))
+	tree.must(os.Link(tree.path("special/null"), tree.path("null2")))
 	tree.times()
 	c.ok(t, "cp", "-a", "--preserve=+specials,+devices", "n1:"+src, "n2:"+dst)
 	equal(t, src, dst)

@@ -80,7 +80,7 @@ func (s *Scanner) entry(f *Found, dir *fsroot.Dir, info *fsroot.Info, only *want
 		}
 		f.Link = target
 	}
-	if f.Kind == transfer.KindFile && info.Nlink > 1 && s.spec.Preserve.Has(transfer.PreserveHardlinks) {
+	if f.Kind != transfer.KindDir && info.Nlink > 1 && s.spec.Preserve.Has(transfer.PreserveHardlinks) && Asked(f.Kind, s.spec.Preserve) {
 		s.linkUp(f, info)
 	}
 	if f.Kind == transfer.KindDir {
@@ -150,7 +150,8 @@ func fill(e *transfer.Entry, info *fsroot.Info, keep transfer.Preserve) {
 	}
 }
 
-// linkUp makes f a hardlink when another name of its file was sent.
+// linkUp makes f a hardlink when another name of its file was sent. Symbolic
+// links and special files have several names as well.
 func (s *Scanner) linkUp(f *Found, info *fsroot.Info) {
 	id := fileID{info.Dev, info.Ino}
 	l := s.links[id]
@@ -158,7 +159,7 @@ func (s *Scanner) linkUp(f *Found, info *fsroot.Info) {
 		s.links[id] = &link{first: s.totals.Entries, left: info.Nlink - 1}
 		return
 	}
-	f.Kind, f.LinkTo = transfer.KindHardlink, l.first
+	f.Kind, f.LinkTo, f.Link, f.Meta.Rdev = transfer.KindHardlink, l.first, "", 0
 	if l.left--; l.left == 0 {
 		delete(s.links, id)
 	}
