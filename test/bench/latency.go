@@ -75,7 +75,7 @@ func latency(ctx context.Context, o options) error {
 	for range o.rounds {
 		start := time.Now()
 		var u usage
-		if err := u.run(cl.ctl(ctx, &u, "transfers", "ls", "-o", "json")); err != nil {
+		if err := u.run(cl.ctl(ctx, &u, "transfers", "ls")); err != nil {
 			return err
 		}
 		list = append(list, time.Since(start))
