@@ -3,6 +3,7 @@ package peer
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	peerv1 "github.com/xferd/xferd/api/peer/v1"
@@ -11,26 +12,17 @@ import (
 	"github.com/xferd/xferd/transport"
 )
 
-// maxPacked bounds the entries or results of one message, before anything is
-// allocated for them.
-const maxPacked = 1 << 14
-
 func decodeToTarget(p *peerv1.ToTarget) (transfer.ToTarget, error) {
 	switch m := p.GetMessage().(type) {
 	case *peerv1.ToTarget_Open:
 		return decodeOpen(m.Open)
 	case *peerv1.ToTarget_Entries:
-		if m.Entries.GetCount() > maxPacked {
-			return nil, fmt.Errorf("%d entries in one message", m.Entries.GetCount())
+		// Who receives it checks each entry, and refuses a bad one alone.
+		list, err := unpack(m.Entries.GetPacked(), m.Entries.GetCount(), manifest.DecodeUnchecked)
+		if err != nil {
+			return nil, fmt.Errorf("entries: %w", err)
 		}
-		out := &transfer.Entries{Entries: make([]transfer.Entry, m.Entries.GetCount())}
-		b, err := m.Entries.GetPacked(), error(nil)
-		for i := range out.Entries {
-			if out.Entries[i], b, err = manifest.DecodeEntry(b); err != nil {
-				return nil, fmt.Errorf("entry: %w", err)
-			}
-		}
-		return out, leftOver(b)
+		return &transfer.Entries{Entries: list}, nil
 	case *peerv1.ToTarget_EntriesDone:
 		out := &transfer.EntriesDone{Done: make([]transfer.EntryDone, len(m.EntriesDone.GetDone()))}
 		for i, d := range m.EntriesDone.GetDone() {
@@ -56,7 +48,10 @@ func decodeToTarget(p *peerv1.ToTarget) (transfer.ToTarget, error) {
 		if err != nil {
 			return nil, fmt.Errorf("entry: %w", err)
 		}
-		return &transfer.EntryRestart{Entry: e}, leftOver(rest)
+		if len(rest) > 0 {
+			return nil, leftOver(rest)
+		}
+		return &transfer.EntryRestart{Entry: e}, nil
 	case *peerv1.ToTarget_EntryGiveUp:
 		e := decodeError(m.EntryGiveUp.GetErr())
 		if e == nil {
@@ -133,6 +128,9 @@ func decodeToOwner(p *peerv1.ToOwner) (transfer.ToOwner, error) {
 			return out, nil
 		}
 		g := m.DataReady.GetGrant()
+		if g == nil {
+			return nil, errors.New("no data plane, and no reason")
+		}
 		out.Grant = transport.Grant{Transport: g.GetTransport(), Addr: g.GetAddr(), Incarnation: g.GetIncarnation(), Params: g.GetParams()}
 		for _, t := range g.GetTokens() {
 			if len(t) != 32 {
@@ -157,17 +155,11 @@ func decodeToOwner(p *peerv1.ToOwner) (transfer.ToOwner, error) {
 		}
 		return out, nil
 	case *peerv1.ToOwner_Results:
-		if m.Results.GetCount() > maxPacked {
-			return nil, fmt.Errorf("%d results in one message", m.Results.GetCount())
+		list, err := unpack(m.Results.GetPacked(), m.Results.GetCount(), manifest.DecodeResult)
+		if err != nil {
+			return nil, fmt.Errorf("results: %w", err)
 		}
-		out := &transfer.Results{Results: make([]transfer.Result, m.Results.GetCount())}
-		b, err := m.Results.GetPacked(), error(nil)
-		for i := range out.Results {
-			if out.Results[i], b, err = manifest.DecodeResult(b); err != nil {
-				return nil, fmt.Errorf("result: %w", err)
-			}
-		}
-		return out, leftOver(b)
+		return &transfer.Results{Results: list}, nil
 	case *peerv1.ToOwner_Finished:
 		f := m.Finished
 		return &transfer.Finished{Deleted: f.GetDeleted(), Err: decodeError(f.GetErr()), Stats: decodeStats(f.GetStats())}, nil
@@ -177,12 +169,27 @@ func decodeToOwner(p *peerv1.ToOwner) (transfer.ToOwner, error) {
 	return nil, fmt.Errorf("unknown message %T", p.GetMessage())
 }
 
-func leftOver(b []byte) error {
-	if len(b) > 0 {
-		return fmt.Errorf("%d bytes are left over", len(b))
+// unpack decodes count things that take all of b.
+func unpack[T any](b []byte, count uint32, decode func([]byte) (T, []byte, error)) ([]T, error) {
+	// Each takes a byte at least: no count makes us allocate much more than what
+	// came.
+	if count > packCount || int(count) > len(b) {
+		return nil, fmt.Errorf("%d in %d bytes", count, len(b))
 	}
-	return nil
+	list := make([]T, count)
+	var err error
+	for i := range list {
+		if list[i], b, err = decode(b); err != nil {
+			return nil, err
+		}
+	}
+	if len(b) > 0 {
+		return nil, leftOver(b)
+	}
+	return list, nil
 }
+
+func leftOver(b []byte) error { return fmt.Errorf("%d bytes are left over", len(b)) }
 
 func decodeDigest(b []byte) (d transport.Digest, err error) {
 	switch len(b) {
@@ -200,16 +207,29 @@ func decodeError(p *peerv1.Error) *transfer.Error {
 		return nil
 	}
 	e := &transfer.Error{
-		Reason: transfer.Reason(p.GetReason()), Side: transfer.Side(p.GetSide()), Phase: transfer.Phase(p.GetPhase()),
-		Node: transfer.NodeID(p.GetNode()), Path: string(p.GetPath()), Hint: p.GetHint(),
+		Reason: transfer.Reason(p.GetReason()), Side: transfer.Side(word(p.GetSide())), Phase: transfer.Phase(word(p.GetPhase())),
+		Node: transfer.NodeID(word(p.GetNode())), Path: string(p.GetPath()[:min(len(p.GetPath()), manifest.MaxPath)]), Hint: text(p.GetHint()),
 	}
-	if e.Reason == transfer.ReasonNone {
+	if !isReason(p.GetReason()) {
 		e.Reason = transfer.Internal
 	}
 	if p.GetMessage() != "" {
-		e.Err = errors.New(p.GetMessage())
+		e.Err = errors.New(text(p.GetMessage()))
 	}
 	return e
+}
+
+func word(s string) string { return strings.ToValidUTF8(s[:min(len(s), maxWord)], "") }
+
+// isReason tells whether a peer's reason has the form of one. A newer peer may
+// have reasons that are unknown here.
+func isReason(s string) bool {
+	for _, c := range []byte(s) {
+		if (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '_' {
+			return false
+		}
+	}
+	return s != "" && len(s) <= maxReason
 }
 
 func decodeStats(p *peerv1.Stats) transport.Stats {

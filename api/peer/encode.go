@@ -10,30 +10,25 @@ import (
 	"github.com/xferd/xferd/transport"
 )
 
-// encodeToTarget panics on a type it does not know: that is a mistake of this
-// program, never of the peer.
+// Short names.
+type (
+	digest = transport.Digest
+	extent = transport.Range
+)
+
+// encodeToTarget encodes what always fits into one message; the rest is
+// sendToTarget's. It panics on a type it does not know: that is a mistake of
+// this program, never of the peer.
 func encodeToTarget(m transfer.ToTarget) *peerv1.ToTarget {
 	switch m := m.(type) {
 	case *transfer.Open:
 		return &peerv1.ToTarget{Message: &peerv1.ToTarget_Open{Open: encodeOpen(m)}}
-	case *transfer.Entries:
-		var b []byte
-		for i := range m.Entries {
-			b = manifest.AppendEntry(b, &m.Entries[i])
-		}
-		return &peerv1.ToTarget{Message: &peerv1.ToTarget_Entries{Entries: &peerv1.Entries{Packed: b, Count: uint32(len(m.Entries))}}}
 	case *transfer.EntriesDone:
 		p := &peerv1.EntriesDone{Done: make([]*peerv1.EntryDone, len(m.Done))}
 		for i, d := range m.Done {
 			p.Done[i] = &peerv1.EntryDone{Entry: d.Entry, Digest: encodeDigest(d.Digest)}
 		}
 		return &peerv1.ToTarget{Message: &peerv1.ToTarget_EntriesDone{EntriesDone: p}}
-	case *transfer.EntryDigests:
-		p := &peerv1.EntryDigests{Entry: m.Entry, Digests: make([]byte, 0, 16*len(m.Digests))}
-		for _, d := range m.Digests {
-			p.Digests = append(p.Digests, d[:]...)
-		}
-		return &peerv1.ToTarget{Message: &peerv1.ToTarget_EntryDigests{EntryDigests: p}}
 	case *transfer.EntryRestart:
 		p := &peerv1.EntryRestart{Packed: manifest.AppendEntry(nil, &m.Entry)}
 		return &peerv1.ToTarget{Message: &peerv1.ToTarget_EntryRestart{EntryRestart: p}}
@@ -80,6 +75,15 @@ func encodeOpen(m *transfer.Open) *peerv1.Open {
 	return p
 }
 
+func encodeDigests(entry uint64, part []digest, more bool) *peerv1.ToTarget {
+	p := &peerv1.EntryDigests{Entry: entry, Digests: make([]byte, 0, 16*len(part)), More: more}
+	for i := range part {
+		p.Digests = append(p.Digests, part[i][:]...)
+	}
+	return &peerv1.ToTarget{Message: &peerv1.ToTarget_EntryDigests{EntryDigests: p}}
+}
+
+// encodeToOwner is encodeToTarget for the other direction.
 func encodeToOwner(m transfer.ToOwner) *peerv1.ToOwner {
 	switch m := m.(type) {
 	case *transfer.Opened:
@@ -101,22 +105,6 @@ func encodeToOwner(m transfer.ToOwner) *peerv1.ToOwner {
 		return &peerv1.ToOwner{Message: &peerv1.ToOwner_DataReady{DataReady: p}}
 	case *transfer.DataFenced:
 		return &peerv1.ToOwner{Message: &peerv1.ToOwner_DataFenced{DataFenced: &peerv1.DataFenced{}}}
-	case *transfer.Answers:
-		p := &peerv1.Answers{Answers: make([]*peerv1.Answer, len(m.Answers))}
-		for i, a := range m.Answers {
-			pa := &peerv1.Answer{Entry: a.Entry, Want: peerv1.Want(a.Want), Change: uint32(a.Change)}
-			for _, r := range a.Ranges {
-				pa.Ranges = append(pa.Ranges, &peerv1.Range{Offset: r.Offset, Length: r.Length})
-			}
-			p.Answers[i] = pa
-		}
-		return &peerv1.ToOwner{Message: &peerv1.ToOwner_Answers{Answers: p}}
-	case *transfer.Results:
-		var b []byte
-		for i := range m.Results {
-			b = manifest.AppendResult(b, &m.Results[i])
-		}
-		return &peerv1.ToOwner{Message: &peerv1.ToOwner_Results{Results: &peerv1.Results{Packed: b, Count: uint32(len(m.Results))}}}
 	case *transfer.Finished:
 		p := &peerv1.Finished{Deleted: m.Deleted, Err: encodeError(m.Err), Stats: encodeStats(&m.Stats)}
 		return &peerv1.ToOwner{Message: &peerv1.ToOwner_Finished{Finished: p}}
@@ -126,7 +114,26 @@ func encodeToOwner(m transfer.ToOwner) *peerv1.ToOwner {
 	panic(fmt.Sprintf("peer: no encoding of %T", m))
 }
 
-func encodeDigest(d transport.Digest) []byte {
+// encodeAnswers sets more at each: there is only one then.
+func encodeAnswers(list []transfer.Answer, more bool) *peerv1.ToOwner {
+	p := &peerv1.Answers{Answers: make([]*peerv1.Answer, len(list))}
+	for i := range list {
+		a := &list[i]
+		pa := &peerv1.Answer{Entry: a.Entry, Want: peerv1.Want(a.Want), Change: uint32(a.Change), More: more}
+		if n := len(a.Ranges); n > 0 {
+			all := make([]peerv1.Range, n)
+			pa.Ranges = make([]*peerv1.Range, n)
+			for k, r := range a.Ranges {
+				all[k].Offset, all[k].Length = r.Offset, r.Length
+				pa.Ranges[k] = &all[k]
+			}
+		}
+		p.Answers[i] = pa
+	}
+	return &peerv1.ToOwner{Message: &peerv1.ToOwner_Answers{Answers: p}}
+}
+
+func encodeDigest(d digest) []byte {
 	if d.IsZero() {
 		return nil
 	}
@@ -139,12 +146,22 @@ func encodeError(e *transfer.Error) *peerv1.Error {
 	}
 	p := &peerv1.Error{
 		Reason: string(e.Reason), Side: string(e.Side), Phase: string(e.Phase),
-		Node: string(e.Node), Path: []byte(e.Path), Hint: e.Hint,
+		Node: string(e.Node), Path: []byte(e.Path), Hint: text(e.Hint),
 	}
 	if e.Err != nil {
-		p.Message = strings.ToValidUTF8(e.Err.Error(), "�")
+		p.Message = text(e.Err.Error())
 	}
 	return p
+}
+
+// text makes valid UTF-8 of at most maxText bytes: what is not can not be in a
+// string of a message, which would end the stream.
+func text(s string) string {
+	const bad = "\uFFFD"
+	if s = strings.ToValidUTF8(s, bad); len(s) > maxText {
+		s = strings.ToValidUTF8(s[:maxText], "")
+	}
+	return s
 }
 
 func encodeStats(s *transport.Stats) *peerv1.Stats {

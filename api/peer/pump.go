@@ -11,13 +11,14 @@ var errLinkClosed = errors.New("link closed")
 // stream's own, so that a receiver can wait for something else as well. It
 // holds one message at most, so that gRPC's flow control still acts.
 type pump[M any] struct {
-	c    chan M
-	done chan struct{} // closed when run ended; err is set then
-	err  error
+	c      chan M
+	closed context.Context // ends next before the stream ends
+	done   chan struct{}   // closed when run ended; err is set then
+	err    error
 }
 
-func newPump[M any]() *pump[M] {
-	return &pump[M]{c: make(chan M), done: make(chan struct{})}
+func newPump[M any](closed context.Context) *pump[M] {
+	return &pump[M]{c: make(chan M), closed: closed, done: make(chan struct{})}
 }
 
 // run ends with the stream. ctx is the stream's.
@@ -47,5 +48,7 @@ func (p *pump[M]) next(ctx context.Context) (M, error) {
 		return none, p.err
 	case <-ctx.Done():
 		return none, ctx.Err()
+	case <-p.closed.Done():
+		return none, context.Cause(p.closed)
 	}
 }

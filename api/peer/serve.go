@@ -2,8 +2,8 @@ package peer
 
 import (
 	"context"
-	"fmt"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -35,12 +35,30 @@ type Server struct {
 	Target    Target
 	Authorise func(ctx context.Context) error
 
-	pumps sync.WaitGroup
+	mu      sync.Mutex
+	stopped bool
+	edges   sync.WaitGroup // and the goroutines that use their streams
 }
 
-// Wait returns after the goroutines that read from streams ended, which they do
-// once the gRPC server was stopped.
-func (s *Server) Wait() { s.pumps.Wait() }
+// Wait returns after all edges and the goroutines that use their streams ended,
+// which they do once the gRPC server was stopped. Edges that come later are
+// refused.
+func (s *Server) Wait() {
+	s.mu.Lock()
+	s.stopped = true
+	s.mu.Unlock()
+	s.edges.Wait()
+}
+
+func (s *Server) enter() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopped {
+		return false
+	}
+	s.edges.Add(1)
+	return true
+}
 
 // Register adds the service to r.
 func (s *Server) Register(r grpc.ServiceRegistrar) { peerv1.RegisterPeerServiceServer(r, s) }
@@ -66,70 +84,30 @@ func (s *Server) Hello(ctx context.Context, r *peerv1.HelloRequest) (*peerv1.Hel
 	}, nil
 }
 
+// openTimeout bounds how long a stream may be without its first message.
+const openTimeout = 30 * time.Second
+
 // Edge serves one control stream until the edge is over.
 func (s *Server) Edge(stream grpc.BidiStreamingServer[peerv1.ToTarget, peerv1.ToOwner]) error {
+	if !s.enter() {
+		return status.Errorf(codes.Unavailable, "node %s stops", s.Self.Node)
+	}
+	defer s.edges.Done()
 	ctx, cancel := context.WithCancelCause(stream.Context())
 	defer cancel(nil)
 	if err := s.authorise(ctx); err != nil {
 		return err
 	}
-	l := &ownerLink{stream: stream, cancel: cancel, in: newPump[*peerv1.ToTarget]()}
-	s.pumps.Go(func() { l.in.run(stream.Context(), stream.Recv) })
-	first, err := l.Recv(ctx)
+	l := newOwnerLink(ctx, cancel, stream, &s.edges)
+	s.edges.Go(func() { l.in.run(stream.Context(), stream.Recv) })
+	open, err := l.open()
 	if err != nil {
-		return status.Errorf(codes.InvalidArgument, "first message: %v", err)
+		return err
 	}
-	open, ok := first.(*transfer.Open)
-	if !ok {
-		return status.Errorf(codes.InvalidArgument, "first message is %T, not Open", first)
-	}
-	l.first = open
 	if err := s.Target.Serve(ctx, open.Owner, l); err != nil {
 		// Whatever it was, to the owner it is an edge that broke: if there was
 		// more to say, the target said it with Refused.
 		return status.Errorf(codes.Unavailable, "edge: %v", err)
 	}
-	return nil
-}
-
-// ownerLink is the target's end of a stream.
-type ownerLink struct {
-	stream grpc.BidiStreamingServer[peerv1.ToTarget, peerv1.ToOwner]
-	in     *pump[*peerv1.ToTarget]
-	cancel context.CancelCauseFunc
-	first  transfer.ToTarget // received already
-
-	mu sync.Mutex // serialises Send
-}
-
-func (l *ownerLink) Send(ctx context.Context, m transfer.ToOwner) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	p := encodeToOwner(m)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.stream.Send(p)
-}
-
-func (l *ownerLink) Recv(ctx context.Context) (transfer.ToTarget, error) {
-	if m := l.first; m != nil {
-		l.first = nil
-		return m, nil
-	}
-	p, err := l.in.next(ctx)
-	if err != nil {
-		return nil, err
-	}
-	m, err := decodeToTarget(p)
-	if err != nil {
-		return nil, fmt.Errorf("message of the owner: %w", err)
-	}
-	return m, nil
-}
-
-// Close makes Serve's caller end the stream.
-func (l *ownerLink) Close() error {
-	l.cancel(errLinkClosed)
 	return nil
 }

@@ -1328,7 +1328,9 @@ type EntryDigests struct {
 	// Number of the entry.
 	Entry uint64 `protobuf:"varint,1,opt,name=entry,proto3" json:"entry,omitempty"`
 	// 16 bytes for each extent of the file, back to back, in order.
-	Digests       []byte `protobuf:"bytes,2,opt,name=digests,proto3" json:"digests,omitempty"`
+	Digests []byte `protobuf:"bytes,2,opt,name=digests,proto3" json:"digests,omitempty"`
+	// The digests go on in the next message, which is of the same entry.
+	More          bool `protobuf:"varint,3,opt,name=more,proto3" json:"more,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1375,6 +1377,13 @@ func (x *EntryDigests) GetDigests() []byte {
 		return x.Digests
 	}
 	return nil
+}
+
+func (x *EntryDigests) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
 }
 
 // EntryRestart announces a changed source again.
@@ -2178,7 +2187,10 @@ type Answer struct {
 	// Bits of transfer.Change.
 	Change uint32 `protobuf:"varint,3,opt,name=change,proto3" json:"change,omitempty"`
 	// For WANT_RANGES, each on the grid.
-	Ranges        []*Range `protobuf:"bytes,4,rep,name=ranges,proto3" json:"ranges,omitempty"`
+	Ranges []*Range `protobuf:"bytes,4,rep,name=ranges,proto3" json:"ranges,omitempty"`
+	// The ranges go on in the next message, which has only this entry's, as this
+	// message has.
+	More          bool `protobuf:"varint,5,opt,name=more,proto3" json:"more,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2239,6 +2251,13 @@ func (x *Answer) GetRanges() []*Range {
 		return x.Ranges
 	}
 	return nil
+}
+
+func (x *Answer) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
 }
 
 // Answers carries several.
@@ -2756,10 +2775,11 @@ const file_peer_v1_peer_proto_rawDesc = "" +
 	"\x05entry\x18\x01 \x01(\x04R\x05entry\x12\x16\n" +
 	"\x06digest\x18\x02 \x01(\fR\x06digest\"5\n" +
 	"\vEntriesDone\x12&\n" +
-	"\x04done\x18\x01 \x03(\v2\x12.peer.v1.EntryDoneR\x04done\">\n" +
+	"\x04done\x18\x01 \x03(\v2\x12.peer.v1.EntryDoneR\x04done\"R\n" +
 	"\fEntryDigests\x12\x14\n" +
 	"\x05entry\x18\x01 \x01(\x04R\x05entry\x12\x18\n" +
-	"\adigests\x18\x02 \x01(\fR\adigests\"&\n" +
+	"\adigests\x18\x02 \x01(\fR\adigests\x12\x12\n" +
+	"\x04more\x18\x03 \x01(\bR\x04more\"&\n" +
 	"\fEntryRestart\x12\x16\n" +
 	"\x06packed\x18\x01 \x01(\fR\x06packed\"E\n" +
 	"\vEntryGiveUp\x12\x14\n" +
@@ -2807,12 +2827,13 @@ const file_peer_v1_peer_proto_rawDesc = "" +
 	"DataFenced\"7\n" +
 	"\x05Range\x12\x16\n" +
 	"\x06offset\x18\x01 \x01(\x03R\x06offset\x12\x16\n" +
-	"\x06length\x18\x02 \x01(\x03R\x06length\"\x81\x01\n" +
+	"\x06length\x18\x02 \x01(\x03R\x06length\"\x95\x01\n" +
 	"\x06Answer\x12\x14\n" +
 	"\x05entry\x18\x01 \x01(\x04R\x05entry\x12!\n" +
 	"\x04want\x18\x02 \x01(\x0e2\r.peer.v1.WantR\x04want\x12\x16\n" +
 	"\x06change\x18\x03 \x01(\rR\x06change\x12&\n" +
-	"\x06ranges\x18\x04 \x03(\v2\x0e.peer.v1.RangeR\x06ranges\"4\n" +
+	"\x06ranges\x18\x04 \x03(\v2\x0e.peer.v1.RangeR\x06ranges\x12\x12\n" +
+	"\x04more\x18\x05 \x01(\bR\x04more\"4\n" +
 	"\aAnswers\x12)\n" +
 	"\aanswers\x18\x01 \x03(\v2\x0f.peer.v1.AnswerR\aanswers\"7\n" +
 	"\aResults\x12\x16\n" +

@@ -1,0 +1,5 @@
+package peer
+
+const strangerEnv = "XFER_TEST_STRANGER"
+
+func beStranger() {}
