@@ -10,9 +10,20 @@ func (d *Dir) Mkdir(name string, perm uint32) error {
 		return err
 	}
 	if err := mkdirat(d.fd, name, perm&0o7777); err != nil {
-		return d.at(name).fail("mkdir", err)
+		return d.at(name).fail("mkdir", d.full(err))
 	}
 	return nil
+}
+
+// full tells which of the two is used up when a new file found no space.
+func (d *Dir) full(err error) error {
+	if err != unix.ENOSPC {
+		return err
+	}
+	if s, e := d.Statfs(); e == nil && s.TotalInodes > 0 && s.FreeInodes == 0 {
+		return ErrNoInodes
+	}
+	return err
 }
 
 // Symlink makes a symbolic link. The target is any text without a NUL, 1 to
@@ -23,7 +34,7 @@ func (d *Dir) Symlink(target, name string) error {
 		return err
 	}
 	if err = CheckName(name); err == nil {
-		err = unix.Symlinkat(target, d.fd, name)
+		err = d.full(unix.Symlinkat(target, d.fd, name))
 	}
 	return d.at(name).wrap("symlink", err)
 }
@@ -69,7 +80,7 @@ func (d *Dir) Mknod(name string, k Kind, perm uint32, rdev uint64) error {
 		return d.at(name).fail("mknod", unix.EINVAL)
 	}
 	if err = CheckName(name); err == nil {
-		err = unix.Mknodat(d.fd, name, k.mode()|perm&0o7777, int(rdev))
+		err = d.full(unix.Mknodat(d.fd, name, k.mode()|perm&0o7777, int(rdev)))
 	}
 	return d.at(name).wrap("mknod", err)
 }

@@ -24,6 +24,9 @@ var (
 	ErrUnsupported = errors.ErrUnsupported
 	// ErrReadOnly: the export is read-only. It matches EROFS as well.
 	ErrReadOnly error = &refusal{what: "export is read-only", errno: unix.EROFS}
+	// ErrNoInodes: the file system has room, but none for one more file. It
+	// matches ENOSPC as well.
+	ErrNoInodes error = &refusal{what: "no inodes left on the file system", errno: unix.ENOSPC}
 	// ErrXattrName: the attribute is neither user.* nor a POSIX ACL.
 	ErrXattrName error = &refusal{what: "attribute is neither user.* nor a POSIX ACL", errno: unix.EPERM}
 	// ErrNoOpenat2: this kernel or its system call filter has no openat2(2).

@@ -34,7 +34,7 @@ func (d *Dir) Create(name string, perm uint32) (*File, error) {
 	}
 	fd, err := openat(d.fd, name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, perm&0o7777)
 	if err != nil {
-		return nil, d.at(name).fail("create", err)
+		return nil, d.at(name).fail("create", d.full(err))
 	}
 	return d.newFile(fd, name), nil
 }

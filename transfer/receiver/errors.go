@@ -52,6 +52,9 @@ func (r *Receiver) destError(err error, phase transfer.Phase, path string) *tran
 		err = fmt.Errorf("%w: %w", transfer.FSEscape, err)
 	case errors.Is(err, fsroot.ErrReadOnly):
 		return &transfer.Error{Reason: transfer.ExportReadOnly, Side: transfer.SideTarget, Phase: phase, Node: r.cfg.Node, Path: path, Err: err}
+	case errors.Is(err, fsroot.ErrNoInodes):
+		return &transfer.Error{Reason: transfer.DestNoInodes, Side: transfer.SideTarget, Phase: phase, Node: r.cfg.Node, Path: path, Err: err,
+			Hint: "remove files at the destination, or give its file system more inodes, and run the same command again: it goes on from here"}
 	}
 	return transfer.DestError(err, phase, r.cfg.Node, path)
 }
