@@ -3,6 +3,7 @@ package dev
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"slices"
 	"syscall"
 )
@@ -17,10 +18,16 @@ type path struct {
 	all  bool // with everything in it; otherwise only if it is empty, or a file
 }
 
-// mkdir makes a directory unless there is one; one that was made is removed at
-// the end if nobody put anything into it.
+// mkdir makes a directory, and those above it, unless there is one; what was
+// made is removed at the end if nobody put anything into it.
 func (t *trash) mkdir(name string) error {
 	err := os.Mkdir(name, 0o755)
+	if up := filepath.Dir(name); errors.Is(err, os.ErrNotExist) && up != name {
+		if err := t.mkdir(up); err != nil {
+			return err
+		}
+		err = os.Mkdir(name, 0o755)
+	}
 	switch {
 	case err == nil:
 		t.add(name)
