@@ -39,7 +39,10 @@ func TestP6TargetIsFull(t *testing.T) {
 		build                 func(*tree)
 		some                  bool // of the files fit
 	}{
-		{"OneLargeFile", "size=8m", "DEST_NO_SPACE", func(tr *tree) { tr.file("f", 16<<20) }, false},
+		{"OneLargeFile", "size=8m", "DEST_NO_SPACE", func(tr *tree) {
+			tr.must(os.Remove(tr.root))
+			tr.file("", 16<<20)
+		}, false},
 		{"ManyFiles", "size=8m", "DEST_NO_SPACE", func(tr *tree) {
 			for i := range 16 {
 				tr.file(fmt.Sprintf("f%02d", i), 1<<20)
