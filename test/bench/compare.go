@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -40,12 +41,25 @@ func compare(ctx context.Context, o options, title, base string, sync bool, mk m
 	}()
 	runs := make([][]usage, len(list))
 	for round := range o.rounds + 1 { // the first one warms up
-		for i, c := range list {
-			u, err := once(ctx, c, w, root, sync, "")
-			if err != nil {
+		for i := 0; i < len(list); i++ {
+			c := list[i]
+			if round > 0 && len(runs[i]) == 1 && runs[i][0].wall > slow {
+				continue // once is enough to see that
+			}
+			limited, cancel := context.WithTimeout(ctx, tooSlow)
+			u, err := once(limited, c, w, root, sync, "")
+			cancel()
+			switch {
+			case err != nil && ctx.Err() == nil && limited.Err() != nil:
+				out = append(out, skipped{c.name, fmt.Sprintf("one run took more than %v", tooSlow)})
+				c.stop()
+				list, runs = slices.Delete(list, i, i+1), slices.Delete(runs, i, i+1)
+				i--
+				continue
+			case err != nil:
 				return fmt.Errorf("%s: %w", c.name, err)
 			}
-			if round > 0 {
+			if round > 0 || u.wall > slow {
 				runs[i] = append(runs[i], u)
 			}
 		}
@@ -54,6 +68,10 @@ func compare(ctx context.Context, o options, title, base string, sync bool, mk m
 	fmt.Fprintln(os.Stderr)
 	calls := make([]int64, len(list))
 	for i, c := range list {
+		if len(runs[i]) == 1 {
+			calls[i] = -1 // strace would make it slower by a lot
+			continue
+		}
 		if calls[i], err = syscalls(ctx, c, w, root); err != nil {
 			fmt.Fprintf(os.Stderr, "system calls of %s: %v\n", c.name, err)
 			calls[i] = -1
@@ -62,6 +80,11 @@ func compare(ctx context.Context, o options, title, base string, sync bool, mk m
 	report(o, title, w, list, runs, calls, out)
 	return nil
 }
+
+const (
+	slow    = 10 * time.Second // a run that takes longer is not repeated
+	tooSlow = 2 * time.Minute  // and this one is given up
+)
 
 // once copies into a new directory and checks that everything arrived.
 func once(ctx context.Context, c contender, w workload, root string, sync bool, trace string) (usage, error) {
@@ -98,7 +121,7 @@ func syncFS(dir string) error {
 }
 
 func report(o options, title string, w workload, list []contender, runs [][]usage, calls []int64, out []skipped) {
-	fmt.Printf("\n## %s: %d files, %d MiB, median of %d\n\n", title, w.files, w.bytes>>20, o.rounds)
+	fmt.Printf("\n## %s: %d files, %d MiB, median of %d, of one run where that took more than %v\n\n", title, w.files, w.bytes>>20, o.rounds, slow)
 	tw := tabwriter.NewWriter(os.Stdout, 2, 0, 2, ' ', 0)
 	fmt.Fprintln(tw, "what\tseconds\tmin\tmax\tGB/s\tfiles/s\tCPU s/GB\tsyscalls/GB\tswitches/GB\tpeak RSS MiB\tspeed of xferd to it\tits CPU to xferd's\tcopies of a byte")
 	var base usage
