@@ -67,11 +67,11 @@ func decodeToTarget(p *peerv1.ToTarget) (transfer.ToTarget, error) {
 	case *peerv1.ToTarget_Finish:
 		return &transfer.Finish{}, nil
 	case *peerv1.ToTarget_Abort:
-		end := transfer.End(m.Abort.GetEnd())
-		if end < transfer.EndPause || end > transfer.EndPurge {
-			return nil, fmt.Errorf("abort of unknown kind %d", m.Abort.GetEnd())
+		end := m.Abort.GetEnd() // compared before it is cut to eight bits
+		if end < peerv1.End(transfer.EndPause) || end > peerv1.End(transfer.EndPurge) {
+			return nil, fmt.Errorf("abort of unknown kind %d", end)
 		}
-		return &transfer.Abort{End: end}, nil
+		return &transfer.Abort{End: transfer.End(end)}, nil
 	case *peerv1.ToTarget_Ping:
 		return &transfer.Ping{Seq: m.Ping.GetSeq()}, nil
 	}
@@ -144,11 +144,11 @@ func decodeToOwner(p *peerv1.ToOwner) (transfer.ToOwner, error) {
 	case *peerv1.ToOwner_Answers:
 		out := &transfer.Answers{Answers: make([]transfer.Answer, len(m.Answers.GetAnswers()))}
 		for i, a := range m.Answers.GetAnswers() {
-			w := transfer.Want(a.GetWant())
-			if w < transfer.WantAll || w > transfer.WantDigests {
-				return nil, fmt.Errorf("answer of unknown kind %d", a.GetWant())
+			w := a.GetWant()
+			if w < peerv1.Want(transfer.WantAll) || w > peerv1.Want(transfer.WantDigests) {
+				return nil, fmt.Errorf("answer of unknown kind %d", w)
 			}
-			out.Answers[i] = transfer.Answer{Entry: a.GetEntry(), Want: w, Change: transfer.Change(a.GetChange())}
+			out.Answers[i] = transfer.Answer{Entry: a.GetEntry(), Want: transfer.Want(w), Change: transfer.Change(a.GetChange())}
 			for _, r := range a.GetRanges() {
 				out.Answers[i].Ranges = append(out.Answers[i].Ranges, transport.Range{Offset: r.GetOffset(), Length: r.GetLength()})
 			}
