@@ -46,7 +46,11 @@ func (s *Scanner) name(d *Dir, dir *fsroot.Dir, name string, k fsroot.Kind, only
 		if info, err = dir.FollowStat(name); err != nil {
 			// The link is there: without an entry its copy must not be deleted.
 			s.totals.Failed++
-			s.noEntry(d.Path(name), transfer.KindSymlink, transfer.OutcomeFailed, s.failure(err, d.Path(name)))
+			e := s.failure(err, d.Path(name))
+			if e.Reason == transfer.SourceVanished { // what it points to was never found
+				e.Reason, e.Hint = transfer.SourceNotFound, "the symbolic link points to nothing: leave it out with --exclude, or copy links as links, without -L"
+			}
+			s.noEntry(d.Path(name), transfer.KindSymlink, transfer.OutcomeFailed, e)
 			return nil
 		}
 	}

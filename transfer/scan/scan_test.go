@@ -272,7 +272,7 @@ func TestFollow(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{"/", "/ incomplete", "abs", "dir/", "dir/ incomplete", "dir/f", "dir/up SOURCE_NOT_REGULAR", "file",
-		"gone SOURCE_VANISHED", "out PATH_ESCAPES_ROOT", "real/", "real/ incomplete", "real/f", "real/up SOURCE_NOT_REGULAR"}
+		"gone SOURCE_NOT_FOUND", "out PATH_ESCAPES_ROOT", "real/", "real/ incomplete", "real/f", "real/up SOURCE_NOT_REGULAR"}
 	slices.Sort(want)
 	if got := c.lines(); !slices.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)
