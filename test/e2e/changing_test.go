@@ -15,7 +15,7 @@ import (
 
 // slowly are flags that leave time to do something while a file of 16 MiB is
 // read.
-var slowly = []string{"--bwlimit", "8MiB", "--chunk-size", "1MiB"}
+var slowly = []string{"--bwlimit", "4MiB", "--chunk-size", "1MiB"}
 
 // while runs a throttled copy of src, and calls change when a part of it is at
 // the target.

@@ -251,7 +251,13 @@ func (f *farm) stop() error {
 // useFarm gives a test a cluster of its own.
 func useFarm(t testing.TB, n int, more ...string) (*ctl, *farm) {
 	t.Helper()
-	f := &farm{dir: newDir(t)}
+	return useFarmAt(t, newDir(t), n, more...)
+}
+
+// useFarmAt is useFarm in a directory of the caller's.
+func useFarmAt(t testing.TB, dir string, n int, more ...string) (*ctl, *farm) {
+	t.Helper()
+	f := &farm{dir: dir}
 	t.Cleanup(func() {
 		if err := f.stop(); err != nil {
 			t.Error(err)

@@ -197,3 +197,13 @@ func cmdMode(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("the owner of %s is %d:%d", args[1], st.Uid, st.Gid)
 	}
 }
+
+// envsubst FILE...   replaces ${d1}, ${id} and the like in files.
+func cmdEnvsubst(ts *testscript.TestScript, neg bool, args []string) {
+	refuse(ts, neg, len(args) > 0, "envsubst FILE...")
+	for _, f := range abs(ts, args) {
+		b, err := os.ReadFile(f)
+		ts.Check(err)
+		ts.Check(os.WriteFile(f, []byte(os.Expand(string(b), ts.Getenv)), 0o644))
+	}
+}

@@ -131,3 +131,28 @@ func TestP9EverythingIsKeptInOneNode(t *testing.T) {
 		t.Errorf("the second run: %v", tr)
 	}
 }
+
+// On the file system that the machine has for temporary files: there, syncs and
+// allocation are real.
+func TestP2EverythingIsKeptOnDisk(t *testing.T) {
+	t.Parallel()
+	dir, err := os.MkdirTemp("", "xe2e.")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	c, f := useFarmAt(t, dir, 2)
+	src, dst := filepath.Join(f.daemons[0].data, "tree"), filepath.Join(f.daemons[1].data, "tree")
+	everything(t, src)
+	c.ok(t, "cp", "-a", "n1:"+src, "n2:"+dst)
+	checkEverything(t, src, dst)
+	if tr := c.transfer(t, 0, "cp", "-a", "n1:"+src, "n2:"+dst); moved(tr) != 0 {
+		t.Errorf("the second run moved %d bytes", moved(tr))
+	}
+	// The same with the strongest verification, from one tree into another.
+	tr := c.transfer(t, 0, "cp", "-a", "--verify", "store", "n2:"+dst, "n1:"+src+"2")
+	if v := tr.GetDataPath().GetVerify(); v != "store" {
+		t.Errorf("verified: %q", v)
+	}
+	checkEverything(t, dst, src+"2")
+}

@@ -70,6 +70,7 @@ func setup(env *testscript.Env) error {
 	})
 	env.Setenv("PATH", binDir+":"+os.Getenv("PATH"))
 	env.Setenv("TMPDIR", scratch)
+	env.Setenv("id", filepath.Base(dirs[0])) // fit for the id of a transfer
 	env.Setenv("XFERCTL_SERVER", c.nodes[0].server())
 	for i, d := range dirs {
 		env.Setenv(fmt.Sprintf("d%d", i+1), d)
@@ -99,6 +100,7 @@ var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"keep":     cmdKeep,
 
 	"as-nobody":     cmdAsNobody,
+	"envsubst":      cmdEnvsubst,
 	"shown":         cmdShown,
 	"closed-stdout": cmdClosedStdout,
 }
