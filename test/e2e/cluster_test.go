@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -151,10 +151,7 @@ func (f *farm) add(name string, more ...string) error {
 	if err := os.MkdirAll(d.data, 0o755); err != nil {
 		return err
 	}
-	gossip, err := freePort()
-	if err != nil {
-		return err
-	}
+	gossip := gossipAddress()
 	d.args = []string{
 		"--name", name, "--state-dir", filepath.Join(home, "state"), "--export", d.data + ":rw",
 		"--listen-control", "127.0.0.1:0", "--listen-data", "127.0.0.1:0", "--listen-http", "",
@@ -190,13 +187,15 @@ func (f *farm) up(d *daemon) error {
 	return nil
 }
 
-func freePort() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-	return l.Addr().String(), nil
+// addresses counts the loopback addresses that were given out.
+var addresses atomic.Uint32
+
+// gossipAddress is fit for a daemon that is to be found again after a restart.
+// A port of 127.0.0.1 that is free now may be taken a moment later; here every
+// daemon has an address of its own, apart from those of other test runs.
+func gossipAddress() string {
+	pid, n := os.Getpid(), addresses.Add(1)
+	return fmt.Sprintf("127.%d.%d.%d:7442", 64+pid%128, (pid>>7)%256, 1+n%254)
 }
 
 // joined waits until every daemon sees every other alive.
