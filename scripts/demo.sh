@@ -32,6 +32,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 
 echo "== three nodes"
+: >"$dir/dev.log"
 "$bin/xferd" dev --nodes 3 --dir "$dir/cluster" >"$dir/dev.log" 2>&1 &
 pid=$!
 for _ in $(seq 100); do

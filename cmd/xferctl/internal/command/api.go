@@ -67,6 +67,9 @@ func (a *app) errorText(err error) string {
 	if i := strings.LastIndex(text, noise); i >= 0 {
 		text = strings.Trim(text[i+len(noise):], `"`)
 	}
+	if strings.HasSuffix(text, "permission denied") {
+		return "xferd at " + a.set.Server + ": " + text + "; its socket is for root, the user that xferd runs as, and the socket's group"
+	}
 	return "xferd at " + a.set.Server + " does not answer: " + text + "; is it running? --server names another"
 }
 

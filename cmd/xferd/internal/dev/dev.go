@@ -19,6 +19,7 @@ import (
 	"github.com/xferd/xferd/cluster"
 	"github.com/xferd/xferd/cmd/xferd/internal/config"
 	"github.com/xferd/xferd/cmd/xferd/internal/node"
+	"github.com/xferd/xferd/internal/trust"
 )
 
 // MaxNodes bounds a cluster on one machine.
@@ -58,12 +59,10 @@ func Run(ctx context.Context, o Options) (err error) {
 	} else if err = made.mkdir(o.Dir); err != nil {
 		return err
 	}
-	// A unix socket's path has at most 107 bytes, and DIR may be longer.
-	sockets, err := os.MkdirTemp("", "xferd.")
+	sockets, err := socketDir(o.Dir, made)
 	if err != nil {
 		return err
 	}
-	made.addAll(sockets)
 
 	group, gctx := errgroup.WithContext(ctx)
 	var members []*member
@@ -95,6 +94,19 @@ func Run(ctx context.Context, o Options) (err error) {
 	return err
 }
 
+// socketDir returns where the sockets go: DIR, so that a restarted cluster is
+// found again, unless its path is too long for a unix socket (107 bytes).
+func socketDir(dir string, made *trash) (string, error) {
+	if len(filepath.Join(dir, "n99.sock.lock")) <= trust.MaxSocketPath {
+		return dir, nil
+	}
+	short, err := os.MkdirTemp("", "xferd.")
+	if err == nil {
+		made.addAll(short)
+	}
+	return short, err
+}
+
 func (m *member) start(ctx context.Context, o Options, made *trash, sockets string, others []*member) error {
 	home := filepath.Join(o.Dir, m.name)
 	m.state, m.data = filepath.Join(home, "state"), filepath.Join(home, "data")
@@ -107,6 +119,7 @@ func (m *member) start(ctx context.Context, o Options, made *trash, sockets stri
 		made.addAll(m.state) // one that was there stays: it may be of a run that is to go on
 	}
 	m.socket = filepath.Join(sockets, m.name+".sock")
+	made.add(m.socket + ".lock")
 	c := config.Default()
 	c.Name, c.Cluster = m.name, "dev"
 	c.Listen = config.Listen{Control: "127.0.0.1:0", Data: "127.0.0.1:0", Gossip: "127.0.0.1:0", Socket: m.socket}

@@ -11,17 +11,17 @@ import (
 type collector struct{ n *Node }
 
 var (
-	descTransfers = prometheus.NewDesc("xferd_transfers", "Transfers that this node owns and remembers, by state.", []string{"state"}, nil)
-	descMoved     = prometheus.NewDesc("xferd_moved_bytes", "Bytes of file content moved by the transfers that this node owns and remembers.", []string{"transport"}, nil)
-	descFiles     = prometheus.NewDesc("xferd_files", "Files of the transfers that this node owns and remembers, by how they ended.", []string{"outcome"}, nil)
-	descFallbacks = prometheus.NewDesc("xferd_transport_fallbacks", "Changes of transport of these transfers.", []string{"from", "to", "reason"}, nil)
-	descChosen    = prometheus.NewDesc("xferd_transport_chosen", "Transfers by the transport of their latest edge and the reason for it.", []string{"transport", "reason"}, nil)
-	descMismatch  = prometheus.NewDesc("xferd_corrupt_extents", "Extents of these transfers that arrived with a wrong digest.", nil, nil)
-	descIncoming  = prometheus.NewDesc("xferd_incoming_transfers", "Transfers that hold a destination on this node.", []string{"state"}, nil)
-	descBuffers   = prometheus.NewDesc("xferd_buffer_bytes", "Buffer memory in use.", []string{"side"}, nil)
-	descNodes     = prometheus.NewDesc("xferd_nodes", "Nodes of the cluster that this node knows, by state.", []string{"state"}, nil)
-	descGossip    = prometheus.NewDesc("xferd_gossip_refused_total", "Gossip that was refused.", []string{"why"}, nil)
-	descDraining  = prometheus.NewDesc("xferd_draining", "1 while this node takes no new transfers.", nil, nil)
+	descTransfers = prometheus.NewDesc("transfers", "Transfers that this node owns and remembers, by state.", []string{"state"}, nil)
+	descMoved     = prometheus.NewDesc("moved_bytes", "Bytes of file content moved by the transfers that this node owns and remembers.", []string{"transport"}, nil)
+	descFiles     = prometheus.NewDesc("files", "Files of the transfers that this node owns and remembers, by how they ended.", []string{"outcome"}, nil)
+	descFallbacks = prometheus.NewDesc("transport_fallbacks", "Changes of transport of the transfers that this node owns and remembers.", []string{"from", "to", "reason"}, nil)
+	descChosen    = prometheus.NewDesc("transport_chosen", "Transfers by the transport of their latest edge and the reason for it.", []string{"transport", "reason"}, nil)
+	descMismatch  = prometheus.NewDesc("corrupt_extents", "Extents that arrived with a wrong digest, of the transfers that this node owns and remembers.", nil, nil)
+	descIncoming  = prometheus.NewDesc("incoming_transfers", "Transfers that hold a destination on this node.", []string{"state"}, nil)
+	descBuffers   = prometheus.NewDesc("buffer_bytes", "Buffer memory in use.", []string{"side"}, nil)
+	descNodes     = prometheus.NewDesc("nodes", "Nodes of the cluster that this node knows, by state.", []string{"state"}, nil)
+	descGossip    = prometheus.NewDesc("gossip_refused_total", "Gossip that was refused.", []string{"why"}, nil)
+	descDraining  = prometheus.NewDesc("draining", "1 while this node takes no new transfers.", nil, nil)
 )
 
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
