@@ -91,8 +91,6 @@ func (d *Dialer) conn(node transfer.NodeID) (*nodeConn, error) {
 	}
 	if c := d.conns[node]; c != nil {
 		if c.addr == addr {
-			// gRPC's own back-off would hold off what the caller decided to try.
-			c.cc.ResetConnectBackoff()
 			return c, nil
 		}
 		_ = c.cc.Close()
@@ -100,6 +98,7 @@ func (d *Dialer) conn(node transfer.NodeID) (*nodeConn, error) {
 	}
 	c := &nodeConn{self: d.Self, node: node, addr: addr, turn: make(chan struct{}, 1)}
 	c.cc, err = grpc.NewClient("passthrough:///"+addr.HostPort,
+		grpc.WithContextDialer(c.dial),
 		grpc.WithTransportCredentials(vouching{d.Credentials, c}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxRecv), grpc.MaxCallSendMsgSize(maxSend)),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 20 * time.Second, Timeout: 10 * time.Second}),

@@ -209,7 +209,7 @@ func equalAnswers(a, b transfer.Answer) bool {
 }
 
 func equalResults(a, b transfer.Result) bool {
-	text := a.Err.Error() == b.Err.Error()
+	text := a.Err.Reason == b.Err.Reason && a.Err.Path == b.Err.Path && a.Err.Err.Error() == b.Err.Err.Error()
 	a.Err, b.Err = nil, nil
 	return text && a == b
 }

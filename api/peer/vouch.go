@@ -44,6 +44,17 @@ func (v vouching) Clone() credentials.TransportCredentials {
 
 // ClientHandshake is part of credentials.TransportCredentials.
 func (v vouching) ClientHandshake(ctx context.Context, authority string, raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	conn, info, err := v.handshake(ctx, authority, raw)
+	if err != nil {
+		v.conn.attemptFailed(err)
+		return nil, nil, err
+	}
+	c := &connection{info: info}
+	v.conn.latest.Store(c)
+	return conn, c, nil
+}
+
+func (v vouching) handshake(ctx context.Context, authority string, raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	if v.Info().SecurityProtocol == "local" {
 		if err := awaitServer(ctx, raw); err != nil {
 			return nil, nil, err
@@ -53,14 +64,7 @@ func (v vouching) ClientHandshake(ctx context.Context, authority string, raw net
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := checkServer(info, raw.RemoteAddr()); err != nil {
-		v.conn.denied.Store(&err)
-		return nil, nil, err
-	}
-	v.conn.denied.Store(nil)
-	c := &connection{info: info}
-	v.conn.latest.Store(c)
-	return conn, c, nil
+	return conn, info, checkServer(info, raw.RemoteAddr())
 }
 
 // checkServer applies the rule for callers to a server. On loopback the kernel
