@@ -278,7 +278,7 @@ func TestProtocolErrors(t *testing.T) {
 	d := dialerTo(t, at(n.addr))
 	for _, first := range []transfer.ToTarget{
 		&transfer.Ping{}, // not Open
-		&transfer.Open{Sources: make([]string, 9<<20)}, // more than a message may have
+		&transfer.Open{Sources: []string{strings.Repeat("x", maxSend)}}, // more than a message may have
 	} {
 		l, err := d.OpenTarget(t.Context(), "n2")
 		if err != nil {
