@@ -151,10 +151,11 @@ func (f *farm) add(name string, more ...string) error {
 	if err := os.MkdirAll(d.data, 0o755); err != nil {
 		return err
 	}
-	gossip := gossipAddress()
+	address := newAddress()
+	gossip := address + ":7442"
 	d.args = []string{
 		"--name", name, "--state-dir", filepath.Join(home, "state"), "--export", d.data + ":rw",
-		"--listen-control", "127.0.0.1:0", "--listen-data", "127.0.0.1:0", "--listen-http", "",
+		"--advertise", address, "--listen-control", address + ":0", "--listen-data", address + ":0", "--listen-http", "",
 		"--listen-gossip", gossip, "--listen-socket", d.socket, "--listen-socket-group", "",
 		"--log-level", "info", "--log-format", "text",
 	}
@@ -190,12 +191,12 @@ func (f *farm) up(d *daemon) error {
 // addresses counts the loopback addresses that were given out.
 var addresses atomic.Uint32
 
-// gossipAddress is fit for a daemon that is to be found again after a restart.
-// A port of 127.0.0.1 that is free now may be taken a moment later; here every
+// newAddress is fit for a daemon that is to be found again after a restart. A
+// port of 127.0.0.1 that is free now may be taken a moment later; here every
 // daemon has an address of its own, apart from those of other test runs.
-func gossipAddress() string {
+func newAddress() string {
 	pid, n := os.Getpid(), addresses.Add(1)
-	return fmt.Sprintf("127.%d.%d.%d:7442", 64+pid%128, (pid>>7)%256, 1+n%254)
+	return fmt.Sprintf("127.%d.%d.%d", 64+pid%128, (pid>>7)%256, 1+n%254)
 }
 
 // joined waits until every daemon sees every other alive.
