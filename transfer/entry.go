@@ -29,7 +29,7 @@ const (
 
 // Fingerprint identifies one version of a source file. Source: the times and
 // ids of statx(2). An assembled file has the digest of its sources'
-// fingerprints in Ino and Ctime, and the assembled size in Size.
+// fingerprints and of its pieces in Ino and Ctime, and the assembled size in Size.
 type Fingerprint struct {
 	Dev   uint64
 	Ino   uint64

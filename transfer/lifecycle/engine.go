@@ -140,6 +140,8 @@ func (e *Engine) Run(ctx context.Context) error {
 	e.resumeCancelling(ctx)
 	sweep := time.NewTicker(time.Hour)
 	defer sweep.Stop()
+	deadlines := time.NewTicker(time.Second)
+	defer deadlines.Stop()
 	e.poke()
 	for {
 		select {
@@ -152,6 +154,8 @@ func (e *Engine) Run(ctx context.Context) error {
 			return fmt.Errorf("state of the node: %w", e.cfg.Store.Err())
 		case <-e.wake:
 			e.admit(ctx)
+		case <-deadlines.C:
+			e.expire(ctx)
 		case <-sweep.C:
 			e.forget(ctx)
 		}
@@ -197,6 +201,31 @@ func (e *Engine) admit(ctx context.Context) {
 			return
 		}
 		e.start(ctx, j)
+	}
+}
+
+// expire ends transfers that wait or pause beyond their deadline. Those that run
+// have a watchdog.
+func (e *Engine) expire(ctx context.Context) {
+	for _, j := range e.snapshot() {
+		t := j.current()
+		if t.State != transfer.StateQueued && t.State != transfer.StatePaused || t.Spec.Deadline.IsZero() {
+			continue
+		}
+		err := (&watchdog{}).expired(&t)
+		if err == nil {
+			continue
+		}
+		// Where it runs by now its watchdog has the same to say.
+		if _, stepErr := j.step(ctx, evExpire, func(t *transfer.Transfer) { t.Err = err }); stepErr != nil {
+			e.cfg.Log.Debug("end a transfer at its deadline", "transfer", j.id, "err", stepErr)
+			continue
+		}
+		e.mu.Lock()
+		if !e.stopping {
+			e.wg.Go(func() { j.free(ctx, transfer.EndCancel) })
+		}
+		e.mu.Unlock()
 	}
 }
 

@@ -18,11 +18,12 @@ const (
 	evAborted                  // the attempt ended because it was asked to, or nothing was left to stop
 	evPause
 	evResume
+	evExpire // the deadline passed while it did not run
 	evCancel
 )
 
 func (e event) String() string {
-	names := [...]string{"", "admit", "requeue", "retry", "done", "fail", "aborted", "pause", "resume", "cancel"}
+	names := [...]string{"", "admit", "requeue", "retry", "done", "fail", "aborted", "pause", "resume", "expire", "cancel"}
 	return names[e]
 }
 
@@ -45,7 +46,7 @@ var machine = map[transition]transfer.State{
 	{transfer.StateQueued, evAdmit}:  transfer.StateRunning,
 	{transfer.StateQueued, evPause}:  transfer.StatePaused,
 	{transfer.StateQueued, evCancel}: transfer.StateCancelling,
-	{transfer.StateQueued, evFail}:   transfer.StateFailed,
+	{transfer.StateQueued, evExpire}: transfer.StateFailed,
 
 	{transfer.StateRunning, evRequeue}: transfer.StateQueued,
 	{transfer.StateRunning, evRetry}:   transfer.StateRunning,
@@ -65,7 +66,7 @@ var machine = map[transition]transfer.State{
 	{transfer.StatePaused, evPause}:  transfer.StatePaused,
 	{transfer.StatePaused, evResume}: transfer.StateQueued,
 	{transfer.StatePaused, evCancel}: transfer.StateCancelling,
-	{transfer.StatePaused, evFail}:   transfer.StateFailed,
+	{transfer.StatePaused, evExpire}: transfer.StateFailed,
 
 	{transfer.StateCancelling, evRequeue}: transfer.StateCancelling,
 	{transfer.StateCancelling, evRetry}:   transfer.StateCancelling,

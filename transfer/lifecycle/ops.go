@@ -38,9 +38,19 @@ func (e *Engine) Wait(ctx context.Context, id string) (transfer.Transfer, error)
 
 // Cancel asks for the end of a transfer.
 func (e *Engine) Cancel(ctx context.Context, id string, purge bool, by string) (transfer.Transfer, error) {
-	t, err := e.Get(ctx, id)
-	if err != nil || t.State == transfer.StateCancelled {
-		return t, err // what is over does not change any more
+	j, err := e.job(id)
+	if err != nil {
+		return transfer.Transfer{}, err
+	}
+	switch t := j.current(); {
+	case t.State.Terminal() && t.State != transfer.StateSucceeded && purge && t.Epoch > 0:
+		// It is over, but partials may be kept at the target.
+		if err := j.abort(ctx, transfer.EndPurge); err != nil {
+			return t, asError(err, e.cfg.Node)
+		}
+		return j.current(), nil
+	case t.State == transfer.StateCancelled:
+		return t, nil // what is over does not change any more
 	}
 	return e.ask(ctx, id, evCancel, func(j *job) { j.purge = j.purge || purge }, by)
 }

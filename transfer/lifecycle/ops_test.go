@@ -136,6 +136,32 @@ func TestDeadline(t *testing.T) {
 	})
 }
 
+// A deadline holds in every state, not only while something moves.
+func TestDeadlineWhileQueuedAndPaused(t *testing.T) {
+	bubble(t, func(t *testing.T, dir string) {
+		r := newRigLimit(t, dir, 1)
+		defer r.stop()
+		r.submit("first") // takes the only place
+		<-r.edges
+		for _, id := range []string{"queued", "paused"} {
+			s := r.submission(id)
+			s.Spec.Deadline = time.Now().Add(time.Minute)
+			if _, _, err := r.e.Submit(t.Context(), s); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := r.e.Pause(t.Context(), "paused"); err != nil {
+			t.Fatal(err)
+		}
+		for _, id := range []string{"queued", "paused"} {
+			got, err := r.e.Wait(t.Context(), id)
+			if err != nil || got.State != transfer.StateFailed || got.Err.Reason != transfer.DeadlineExceeded {
+				t.Errorf("%s: %s, %v, %v", id, got.State, got.Err, err)
+			}
+		}
+	})
+}
+
 func TestPermanentFailureEnds(t *testing.T) {
 	bubble(t, func(t *testing.T, dir string) {
 		r := newRig(t, dir)

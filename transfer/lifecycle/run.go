@@ -196,25 +196,35 @@ func (j *job) cancelled(t *transfer.Transfer) {
 // release ends a cancelled transfer that has no running attempt: the target is
 // told, if it can be reached, so that it frees the destination.
 func (j *job) release(ctx context.Context) {
-	t := j.current()
-	if t.Epoch > 0 {
-		rctx, cancel := context.WithTimeout(ctx, releaseTimeout)
-		err := j.abort(rctx, &t)
-		// A node that has just started does not know the others yet.
-		for err != nil && asError(err, j.e.cfg.Node).Reason.Transient() && j.again(rctx) {
-			err = j.abort(rctx, &t)
-		}
-		if err != nil {
-			j.e.cfg.Log.Warn("the target of a cancelled transfer was not told; its lock lapses by itself",
-				"transfer", j.id, "target", t.Spec.Target, "err", err)
-		}
-		cancel()
-	}
+	j.mu.Lock()
+	end := j.endLocked()
+	j.mu.Unlock()
+	j.free(ctx, end)
 	if ctx.Err() != nil {
 		return
 	}
 	if _, err := j.step(ctx, evAborted, j.cancelled); err != nil {
 		j.e.cfg.Log.Error("store the state of a transfer", "transfer", j.id, "err", err)
+	}
+}
+
+// free makes the target let go of the destination, as far as it can be reached
+// in a short time.
+func (j *job) free(ctx context.Context, end transfer.End) {
+	t := j.current()
+	if t.Epoch == 0 {
+		return // it never heard of the transfer
+	}
+	ctx, cancel := context.WithTimeout(ctx, releaseTimeout)
+	defer cancel()
+	err := j.abort(ctx, end)
+	// A node that has just started does not know the others yet.
+	for err != nil && asError(err, j.e.cfg.Node).Reason.Transient() && j.again(ctx) {
+		err = j.abort(ctx, end)
+	}
+	if err != nil {
+		j.e.cfg.Log.Warn("the target was not told that the transfer is over; its lock lapses by itself",
+			"transfer", j.id, "target", t.Spec.Target, "err", err)
 	}
 }
 
@@ -232,19 +242,17 @@ func (j *job) again(ctx context.Context) bool {
 }
 
 // abort opens an edge only to end it.
-func (j *job) abort(ctx context.Context, t *transfer.Transfer) error {
+func (j *job) abort(ctx context.Context, end transfer.End) error {
 	if err := j.edit(ctx, true, func(t *transfer.Transfer) { t.Epoch++ }); err != nil {
 		return err
 	}
+	t := j.current()
 	link, err := j.e.cfg.Peers.OpenTarget(ctx, t.Spec.Target)
 	if err != nil {
 		return err
 	}
 	defer link.Close()
-	j.mu.Lock()
-	end := j.endLocked()
-	j.mu.Unlock()
-	return sender.Release(ctx, j.sendJob(new(j.current())), link, end)
+	return sender.Release(ctx, j.sendJob(&t), link, end)
 }
 
 // wait holds the next attempt off, with jitter so that the transfers of a node

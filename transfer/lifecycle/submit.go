@@ -89,7 +89,9 @@ func (e *Engine) enqueue(s *transfer.Submission, retryOf string) (*job, bool, er
 			Err: errors.New("the node is stopping"),
 		}
 	}
-	if j := e.jobs[s.ID]; j != nil { // submitted at the same moment
+	// Submitted at the same moment. Where that one's store failed, another one
+	// that waited for it may be first by now.
+	for j := e.jobs[s.ID]; j != nil; j = e.jobs[s.ID] {
 		e.mu.Unlock()
 		<-j.stored
 		e.mu.Lock()

@@ -100,7 +100,12 @@ func (e *edge) same(f *file) (same, digests bool, err error) {
 		}
 		return false, false, nil
 	}
-	switch e.opt.Compare {
+	compare := e.opt.Compare
+	if e.m.Mode == transfer.ModeAssemble {
+		// Other ranges of the same files give the same size and mtime.
+		compare = transfer.CompareChecksum
+	}
+	switch compare {
 	case transfer.CompareSize:
 		return true, false, nil
 	case transfer.CompareChecksum:

@@ -133,7 +133,8 @@ func (s *Scanner) refreshAssembly(f *Found, phase transfer.Phase, index map[stri
 
 const maxSize = int64(1) << 62
 
-// assemblyPrint stands for the fingerprints of all sources.
+// assemblyPrint stands for the fingerprints of all sources and for what is taken
+// from where: another list of pieces is another version of the file.
 func assemblyPrint(a *Assembly, size, mtime int64) transfer.Fingerprint {
 	var h xxh3.Hasher
 	var b [40]byte
@@ -144,6 +145,13 @@ func assemblyPrint(a *Assembly, size, mtime int64) transfer.Fingerprint {
 		binary.LittleEndian.PutUint64(b[24:], uint64(f.Print.Mtime))
 		binary.LittleEndian.PutUint64(b[32:], uint64(f.Print.Ctime))
 		_, _ = h.Write(b[:])
+	}
+	for _, p := range a.Pieces {
+		binary.LittleEndian.PutUint64(b[0:], uint64(p.File))
+		binary.LittleEndian.PutUint64(b[8:], uint64(p.Offset))
+		binary.LittleEndian.PutUint64(b[16:], uint64(p.Length))
+		binary.LittleEndian.PutUint64(b[24:], uint64(p.Dest))
+		_, _ = h.Write(b[:32])
 	}
 	sum := h.Sum128()
 	return transfer.Fingerprint{Ino: sum.Hi, Size: size, Mtime: mtime, Ctime: int64(sum.Lo)}
