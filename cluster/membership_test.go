@@ -161,6 +161,38 @@ func TestPeersOfAnEarlierLife(t *testing.T) {
 	})
 }
 
+// A seed that is started anew, and remembers nobody, is found again at once.
+func TestSeedIsRestarted(t *testing.T) {
+	inBubble(t, func(f *fabric) {
+		a := f.start("n1")
+		b, c := f.start("n2"), f.start("n3")
+		f.eventually(10*time.Second, "join", func() bool { return allSee([]*running{a, b, c}, Alive) })
+		time.Sleep(time.Hour)
+		a.leave()
+		time.Sleep(2 * time.Second)
+		a = f.startAt("n1", a.at, func(c *Config) { c.Join = nil })
+		d := f.eventually(6*time.Second, "join", func() bool { return allSee([]*running{a, b, c}, Alive) })
+		t.Logf("joined after %v", d)
+	})
+}
+
+// Who joined a moment ago is remembered by a node that has no seeds.
+func TestPeersAreRememberedSoon(t *testing.T) {
+	inBubble(t, func(f *fabric) {
+		var disk atomic.Pointer[[]Peer]
+		a := f.start("n1", func(c *Config) {
+			c.SavePeers = func(_ ctx, p []Peer) error { disk.Store(&p); return nil }
+		})
+		time.Sleep(time.Minute)
+		b := f.start("n2")
+		f.eventually(10*time.Second, "join", func() bool { return allSee([]*running{a, b}, Alive) })
+		f.eventually(3*time.Second, "memory", func() bool { return disk.Load() != nil })
+		if saved := *disk.Load(); len(saved) != 1 || saved[0] != (Peer{ID: "n2", Gossip: b.at}) {
+			t.Errorf("saved %v", saved)
+		}
+	})
+}
+
 func TestPeersThatCannotBeLoaded(t *testing.T) {
 	inBubble(t, func(f *fabric) {
 		bad := func(c *Config) {

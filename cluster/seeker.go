@@ -33,6 +33,7 @@ type seeker struct {
 	saved   []Peer
 	aliases map[netip.AddrPort]time.Time // seeds that are no member's address, until when to skip
 	found   bool                         // a member was found once
+	lost    bool                         // a member went, and who is missing is not back
 }
 
 func newSeeker(c *Cluster) seeker {
@@ -64,11 +65,49 @@ func (s *seeker) run(ctx context.Context) error {
 		s.c.view.sweep(time.Now())
 		s.save(ctx)
 		next := t.rejoin
-		if tried && others == 0 && !s.found { // the seeds may come up after us
+		switch {
+		case !tried:
+			s.lost = false
+		case others == 0 && !s.found, s.lost: // the seeds may come up after us; the lost may be back in a moment
 			next, wait = wait, min(2*wait, t.rejoin)
 		}
-		if !pause(ctx, jitter(next)) {
+		went, ok := s.rest(ctx, jitter(next))
+		if went {
+			s.lost, wait = true, t.retry
+			ok = pause(ctx, jitter(wait))
+		}
+		if !ok {
 			return nil
+		}
+	}
+}
+
+// rest waits for d, or until a member went. Those who come meanwhile are
+// remembered soon: this node may not live until the next attempt. ok is false
+// when ctx ended.
+func (s *seeker) rest(ctx context.Context, d time.Duration) (went, ok bool) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	have, more := s.c.view.count()
+	for {
+		select {
+		case <-timer.C:
+			return false, true
+		case <-ctx.Done():
+			return false, false
+		case <-more:
+		}
+		now, _ := s.c.view.count()
+		if now < have {
+			return true, true
+		}
+		if now > have && !pause(ctx, s.c.timing.update) { // many may come at a time
+			return false, false
+		}
+		s.save(ctx)
+		have, more = s.c.view.count()
+		if have < now {
+			return true, true
 		}
 	}
 }
