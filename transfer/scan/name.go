@@ -23,8 +23,15 @@ var kinds = [...]transfer.Kind{
 // name yields one name of directory d, or tells why not. only is what is wanted
 // below it, nil for all. An error is one of the sink.
 func (s *Scanner) name(d *Dir, dir *fsroot.Dir, name string, k fsroot.Kind, only *wanted) error {
-	if isTemp(name) {
-		s.noEntry(d.Path(name), 0, transfer.OutcomeSkipped, nil)
+	switch {
+	case isOwnTemp(name): // of a transfer into this tree: no file yet, or no more
+		s.noEntry(d.Path(name), transfer.KindFile, transfer.OutcomeSkipped, nil)
+		return nil
+	case isTemp(name): // the target would refuse it; that must not pass in silence
+		s.noEntry(d.Path(name), 0, transfer.OutcomeFailed, &transfer.Error{
+			Reason: transfer.ReservedName, Side: transfer.SideSource, Phase: transfer.PhaseScan, Node: s.cfg.Node, Path: d.Path(name),
+			Err: errReserved, Hint: "rename it, or exclude it",
+		})
 		return nil
 	}
 	filtered := !s.rules.Empty()

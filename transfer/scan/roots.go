@@ -45,7 +45,7 @@ func (s *Scanner) resolve() error {
 		}
 		if isTemp(path.Base(src.Path)) {
 			return &transfer.Error{Reason: transfer.ReservedName, Side: transfer.SideSource, Phase: transfer.PhaseSubmit, Node: s.cfg.Node, Path: src.Path,
-				Err: fmt.Errorf("names that start with %q are xferd's own", TempPrefix)}
+				Err: errReserved}
 		}
 		s.roots = append(s.roots, r)
 	}

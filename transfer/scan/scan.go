@@ -3,6 +3,7 @@ package scan
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"syscall"
 
@@ -261,3 +262,20 @@ func (s *Scanner) yield(f *Found) error {
 func vanished(err error) bool { return errors.Is(err, syscall.ENOENT) }
 
 func isTemp(name string) bool { return strings.HasPrefix(name, TempPrefix) }
+
+var errReserved = fmt.Errorf("names that start with %q are xferd's own", TempPrefix)
+
+// isOwnTemp reports whether a name is one that a receiver gives to a temp: the
+// prefix, the transfer's uid in 32 hex digits, a dot, and more.
+func isOwnTemp(name string) bool {
+	rest, ok := strings.CutPrefix(name, TempPrefix)
+	if !ok || len(rest) < 34 || rest[32] != '.' {
+		return false
+	}
+	for _, c := range []byte(rest[:32]) {
+		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return true
+}

@@ -312,11 +312,11 @@ func TestFilesFrom(t *testing.T) {
 }
 
 func TestTempsAreNeverSent(t *testing.T) {
-	c, _, err := run(t, tree(t, "d/.xferd.0123.1.abc", "d/.xferd.d/x", "d/.xfer"), transfer.Spec{Sources: sources("d")}, nil)
+	c, _, err := run(t, tree(t, "d/.xferd.0123456789abcdef0123456789abcdef.1.abc", "d/.xferd.d/x", "d/.xfer"), transfer.Spec{Sources: sources("d")}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := c.lines(), []string{".xfer", ".xferd.0123.1.abc skipped", ".xferd.d skipped", "/"}; !slices.Equal(got, want) {
+	if got, want := c.lines(), []string{".xfer", ".xferd.0123456789abcdef0123456789abcdef.1.abc skipped", ".xferd.d RESERVED_NAME", "/"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

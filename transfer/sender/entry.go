@@ -98,6 +98,10 @@ func (e *Edge) result(r *transfer.Result) {
 	e.plan.Drop(r.Entry)
 	f := &n.found
 	r.Path, r.Kind = f.Path(), f.Kind
+	if r.Err != nil && r.Err.Side == transfer.SideTarget {
+		// The target knows names, and its temp's; people want the file's own path.
+		r.Err.Path = e.destPath(r.Path)
+	}
 	r.Lost |= f.Lost
 	if r.Bytes == 0 {
 		r.Bytes = n.moved
@@ -117,6 +121,14 @@ func (e *Edge) result(r *transfer.Result) {
 	e.mu.Unlock()
 	e.files.forget(n)
 	e.obs.Result(*r)
+}
+
+// destPath returns the absolute path at the target of an entry's own.
+func (e *Edge) destPath(rel string) string {
+	if rel == "" {
+		return e.job.Spec.Dest
+	}
+	return strings.TrimSuffix(e.job.Spec.Dest, "/") + "/" + rel
 }
 
 // checkAllIn ends the feed when nothing can be wanted any more. Called with mu

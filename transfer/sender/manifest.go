@@ -58,7 +58,7 @@ func (m *manifest) Entry(f *scan.Found) error {
 func (m *manifest) NoEntry(r transfer.Result) {
 	e := m.edge
 	e.mu.Lock()
-	if r.Outcome == transfer.OutcomeSkipped && r.Kind != 0 {
+	if r.Outcome == transfer.OutcomeSkipped && r.Kind != 0 && r.Kind != transfer.KindFile {
 		e.progress.SpecialSkipped++
 	}
 	e.note(&r)

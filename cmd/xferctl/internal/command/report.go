@@ -157,8 +157,12 @@ func others(c *xferv1.Counters, dry bool) string {
 
 func transportLine(p *xferv1.DataPath) string {
 	l := show.Name(p.GetTransport())
-	if p.GetReason() != "" {
-		l += " (" + show.Name(p.GetReason()) + ")"
+	switch why := show.Name(p.GetReason()); why {
+	case "":
+	case "NOT_BUILT", "PEER_HAS_NONE", "ENCRYPTION_REQUIRED":
+		l += " (no rdma: " + why + ")"
+	default:
+		l += " (" + why + ")"
 	}
 	for _, f := range p.GetFallbacks() {
 		l += fmt.Sprintf("; from %s to %s: %s", show.Name(f.GetFrom()), show.Name(f.GetTo()), show.Name(f.GetReason()))
