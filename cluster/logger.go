@@ -54,7 +54,7 @@ func (g *gossipLog) Write(p []byte) (int, error) {
 	}
 	p = bytes.TrimPrefix(p, []byte("memberlist: "))
 	g.count(p)
-	if g.quiet.Load() {
+	if g.quiet.Load() || usual(p) {
 		level = slog.LevelDebug
 	}
 	ctx := context.Background()
@@ -75,6 +75,12 @@ func (g *gossipLog) Write(p []byte) (int, error) {
 	}
 	g.log.LogAttrs(ctx, level, "gossip", attrs...)
 	return n, nil
+}
+
+// usual recognises what is said again and again for half a minute after a node
+// was restarted, while the others still ask its address for the old instance.
+func usual(line []byte) bool {
+	return bytes.HasPrefix(line, []byte("Got ping for unexpected node")) || bytes.HasPrefix(line, []byte("Failed fallback TCP ping: EOF"))
 }
 
 // count recognises refusals by memberlist's wording; a test holds the two
