@@ -2,13 +2,10 @@ package e2e
 
 import (
 	"bufio"
-	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
-	"strings"
-	"syscall"
 	"testing"
 )
 
@@ -16,24 +13,14 @@ import (
 // one file run side by side: the kernel's own witness.
 func TestP9SendfileMovesTheBodies(t *testing.T) {
 	t.Parallel()
-	strace := needProgram(t, "strace")
 	c, f := useFarm(t, 2)
 	const size = 48 << 20
 	src, dst := filepath.Join(f.daemons[0].data, "f"), filepath.Join(f.daemons[1].data, "f")
 	newTree(t, f.daemons[0].data).file("f", size)
 
-	out := filepath.Join(newDir(t), "trace")
-	trace, err := start("strace", os.Environ(), strace, "-f", "-q", "-e", "trace=sendfile", "-e", "signal=none", "-o", out, "-p", strconv.Itoa(f.daemons[0].pid()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(trace.kill)
-	if !attached(f.daemons[0].pid(), trace) {
-		missing(t, "the right to trace a process ("+strings.TrimSpace(trace.stderr.String())+")")
-	}
+	stop := traceCalls(t, f.daemons[0].pid(), "-e", "trace=sendfile")
 	tr := c.transfer(t, 0, "cp", "--chunk-size", "1MiB", "--streams", "4", "n1:"+src, "n2:"+dst)
-	_ = trace.signal(syscall.SIGINT)
-	<-trace.done
+	out := stop()
 	equal(t, src, dst)
 
 	calls, err := sendfiles(out)
@@ -70,27 +57,6 @@ func TestP9SendfileMovesTheBodies(t *testing.T) {
 	if p.GetSource().GetSendfileBytes() != size || p.GetSource().GetStreams() != 4 || p.GetTransport() != "tcp" {
 		t.Errorf("the status says %v", p)
 	}
-}
-
-// attached waits until strace holds every thread of a process.
-func attached(pid int, trace *process) bool {
-	ok := poll(func() bool {
-		if trace.ended() {
-			return true
-		}
-		tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
-		if err != nil || len(tasks) == 0 {
-			return false
-		}
-		for _, task := range tasks {
-			b, err := os.ReadFile(task)
-			if err == nil && strings.Contains(string(b), "TracerPid:\t0\n") {
-				return false
-			}
-		}
-		return true
-	})
-	return ok && !trace.ended()
 }
 
 // sent is one sendfile that moved bytes.
