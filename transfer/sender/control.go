@@ -30,8 +30,9 @@ func (e *Edge) receive(ctx context.Context) error {
 func (e *Edge) handle(m transfer.ToOwner) error {
 	switch m := m.(type) {
 	case *transfer.Answers:
+		now := e.now()
 		for i := range m.Answers {
-			if err := e.answer(&m.Answers[i]); err != nil {
+			if err := e.answer(&m.Answers[i], now); err != nil {
 				return err
 			}
 		}
@@ -87,8 +88,9 @@ func (e *Edge) checkResult(r *transfer.Result) error {
 	return nil
 }
 
-// answer takes what the target wants of an entry.
-func (e *Edge) answer(a *transfer.Answer) error {
+// answer takes what the target wants of an entry. Nothing of a source is read
+// before that, so here is where one that is too young is held back.
+func (e *Edge) answer(a *transfer.Answer, now time.Time) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.plan == nil || a.Entry >= e.next {
@@ -102,6 +104,16 @@ func (e *Edge) answer(a *transfer.Answer) error {
 	if f.Kind != transfer.KindFile {
 		return broken(&e.job, "an answer for entry %d, which is no file", a.Entry)
 	}
+	if f.Size > 0 && tooYoung(f, now) {
+		e.hold(n, a)
+		return nil
+	}
+	return e.admit(n, a)
+}
+
+// admit lets an entry be read as the target wants it. Called with mu held.
+func (e *Edge) admit(n *entry, a *transfer.Answer) error {
+	f := &n.found
 	switch a.Want {
 	case transfer.WantDigests:
 		if !e.digests.push(n) {

@@ -48,6 +48,17 @@ func (e *Edge) count(n *entry, length, moved int64) {
 	}
 }
 
+// countLanded notes what was acknowledged of a load that is not settled any more.
+func (e *Edge) countLanded(l *load) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for i := range l.want.Extents {
+		if l.verdicts[i].Code == transport.Placed {
+			e.count(l.entries[i], l.want.Extents[i].Length, l.moved[i])
+		}
+	}
+}
+
 // keepDigest notes the digest of the extent at offset.
 func (e *Edge) keepDigest(n *entry, offset int64, d transport.Digest) {
 	if !e.hash || n.final || n.leaving() {

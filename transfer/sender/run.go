@@ -113,6 +113,7 @@ func (e *Edge) drive(ctx context.Context, work *sync.WaitGroup) (opened bool, er
 		start(e.makeDigests)
 	}
 	start(e.watch)
+	start(e.ripen)
 	moved := make(chan struct{})
 	start(func(ctx context.Context) error {
 		defer close(moved)
@@ -215,10 +216,12 @@ func (e *Edge) wakeAll() {
 	e.digests.close()
 }
 
-// release closes what is left, when nothing runs any more.
+// release closes what is left, when nothing runs any more. The last results may
+// have overtaken acknowledgements, which still count.
 func (e *Edge) release() {
 	for _, s := range e.settled {
 		if s.load != nil {
+			e.countLanded(s.load)
 			e.recycle(s.load)
 		}
 	}

@@ -119,6 +119,7 @@ type Edge struct {
 	scanner   *scan.Scanner
 	files     *openFiles
 	out       outbox
+	now       func() time.Time // of the wall clock
 	began     time.Time
 	heard     atomic.Int64 // time.Duration since began, of the last message
 	stopping  chan struct{}
@@ -146,6 +147,8 @@ type Edge struct {
 	noMore  bool // the feed is at its end
 	ended   bool // ctx of Run is over
 	settled []settlement
+	young   []heldAnswer  // in the order in which they are due
+	aging   chan struct{} // of capacity 1: young is empty no more
 	spare   []*load
 	seq     uint64
 	landed  int64            // extents that were acknowledged
@@ -185,6 +188,8 @@ func New(cfg Config, job Job, link transfer.TargetLink, obs Observer) *Edge {
 		entries:   make(map[uint64]*entry),
 		loads:     make(map[uint64]*load),
 		maxRate:   job.Spec.MaxRate,
+		now:       time.Now,
+		aging:     make(chan struct{}, 1),
 	}
 	if e.chunkSize == 0 {
 		e.chunkSize = transfer.DefaultChunkSize
