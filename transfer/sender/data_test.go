@@ -3,6 +3,7 @@ package sender
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 
@@ -87,12 +88,21 @@ func TestDataPlaneThatNeverWorks(t *testing.T) {
 
 func TestTriesAreCountedWithoutProgress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, map[string]int{"big": 30 * mib}, func(r *rig) {
+		r := newRig(t, map[string]int{"big": 90 * mib}, func(r *rig) {
 			r.job.Spec.Streams = 1
-			r.target.breakAfter = func(_, chunk int) bool { return chunk%3 == 0 }
+			// Chunks are numbered over all sessions: a session is to break at its own
+			// seventh one: by then the first ones are acknowledged, whatever is in flight.
+			var mu sync.Mutex
+			seen := map[int]int{}
+			r.target.breakAfter = func(session, _ int) bool {
+				mu.Lock()
+				defer mu.Unlock()
+				seen[session]++
+				return seen[session] == 7
+			}
 		})
-		r.run() // 15 sessions, each of which moves two chunks
-		r.target.wantContent("big", content("big", 30*mib))
+		r.run() // some 15 sessions, each of which moves something
+		r.target.wantContent("big", content("big", 90*mib))
 		if r.target.sessions < 10 {
 			t.Errorf("%d sessions", r.target.sessions)
 		}
