@@ -105,6 +105,28 @@ func TestWaitGivesUp(t *testing.T) {
 	})
 }
 
+// The server's timer of a deadline can go off before ours.
+func TestDeadlineThatTheServerSawFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reset := status.Error(codes.Canceled, "stream terminated by RST_STREAM with error code: CANCEL")
+		f := &fakeNode{wait: func(*xferv1.WaitTransferRequest) (*xferv1.WaitTransferResponse, error) {
+			time.Sleep(199 * time.Millisecond)
+			return nil, reset
+		}}
+		c := f.dial(t, Options{})
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		defer cancel()
+		if _, err := c.WaitFor(ctx, Name("n1", "x"), time.Second); AsError(err).Code != codes.DeadlineExceeded || ctx.Err() == nil {
+			t.Errorf("%v, of a context that is %v", err, ctx.Err())
+		}
+		ctx, cancel = context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		if _, err := c.WaitFor(ctx, Name("n1", "x"), time.Second); AsError(err).Code != codes.Canceled || ctx.Err() != nil {
+			t.Errorf("far from the deadline: %v, of a context that is %v", err, ctx.Err())
+		}
+	})
+}
+
 func TestList(t *testing.T) {
 	f := &fakeNode{list: func(r *xferv1.ListTransfersRequest) (*xferv1.ListTransfersResponse, error) {
 		if r.GetParent() != AllNodes || r.GetFilter().GetPrincipal() != "ann" {
