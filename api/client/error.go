@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -103,6 +104,10 @@ func AsError(err error) *Error {
 	return e
 }
 
+// notLetIn ends the message of a call when the kernel did not let the caller
+// connect to the socket. gRPC keeps nothing of that error but its text.
+const notLetIn = "connect: permission denied"
+
 // guess fills in what a status without a known reason can mean: the call did not
 // reach a node, or the node is newer.
 func (e *Error) guess() {
@@ -112,6 +117,10 @@ func (e *Error) guess() {
 	case codes.DeadlineExceeded:
 		e.ExitCode = 9
 	case codes.Unavailable:
+		if e.Reason == "" && strings.HasSuffix(strings.TrimRight(e.Message, `"`), notLetIn) {
+			e.ExitCode = 11 // trying again does not help: somebody has to let the caller in
+			return
+		}
 		e.ExitCode = 10
 		e.Retryable = e.Retryable || e.Reason == ""
 	case codes.ResourceExhausted:

@@ -50,6 +50,7 @@ func TestOtherErrors(t *testing.T) {
 		retryable bool
 	}{
 		{status.Error(codes.Unavailable, "connection refused"), "", codes.Unavailable, 10, true},
+		{status.Error(codes.Unavailable, `connection error: desc = "transport: Error while dialing: dial unix /x: connect: permission denied"`), "", codes.Unavailable, 11, false},
 		{newer.Err(), "FROM_THE_FUTURE", codes.Unavailable, 10, false},
 		{foreign.Err(), "", codes.NotFound, 3, false},
 		{fields.Err(), "", codes.InvalidArgument, 2, false},

@@ -21,7 +21,7 @@ const (
 func passing(e *Error) bool {
 	switch e.Reason {
 	case "":
-		return e.Code == codes.Unavailable
+		return e.Code == codes.Unavailable && e.Retryable
 	case xferv1.Reason_REASON_NODE_STOPPING.Name(), xferv1.Reason_REASON_OWNER_UNREACHABLE.Name():
 		return true
 	}

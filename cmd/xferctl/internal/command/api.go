@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/grpc/codes"
+
 	"github.com/xferd/xferd/api/client"
 	xferv1 "github.com/xferd/xferd/api/xfer/v1"
 	"github.com/xferd/xferd/cmd/xferctl/internal/exit"
@@ -53,8 +55,11 @@ func is(err error, reason xferv1.Reason) bool {
 // lost reports whether no node answered a call, so that nothing is known of it.
 func lost(err error) bool {
 	e := client.AsError(err)
-	return e != nil && e.Reason == "" && e.ExitCode == exit.Unavailable
+	return e != nil && e.Reason == "" && e.Code == codes.Unavailable
 }
+
+// shut reports whether the caller may not connect to the socket of the server.
+func shut(err error) bool { return lost(err) && client.ExitCode(err) == exit.Permission }
 
 // errorText is the message of an error for people. What gRPC says of a server
 // that is not there is made short.
@@ -67,7 +72,7 @@ func (a *app) errorText(err error) string {
 	if i := strings.LastIndex(text, noise); i >= 0 {
 		text = strings.Trim(text[i+len(noise):], `"`)
 	}
-	if strings.HasSuffix(text, "permission denied") {
+	if shut(err) {
 		return "xferd at " + a.set.Server + ": " + text + "; its socket is for root, the user that xferd runs as, and the socket's group"
 	}
 	return "xferd at " + a.set.Server + " does not answer: " + text + "; is it running? --server names another"

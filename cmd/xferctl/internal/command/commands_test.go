@@ -9,6 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/xferd/xferd/api/client"
@@ -156,6 +158,16 @@ func TestCompletion(t *testing.T) {
 		if r := (&world{api: api}).run(t, line); r.code != 0 || !strings.HasPrefix(r.out, want+":") {
 			t.Errorf("%s: %+v", line, r)
 		}
+	}
+}
+
+// TestShutSocket: the kernel does not let the caller in. Nobody who waits gets
+// further, so the code is not that of a server that is away.
+func TestShutSocket(t *testing.T) {
+	shutErr := client.AsError(status.Error(codes.Unavailable, `connection error: desc = "transport: Error while dialing: dial unix /x: connect: permission denied"`))
+	r := (&world{api: &fake{submitErr: shutErr}}).run(t, "cp n1:/a n2:/b")
+	if r.code != 11 || !strings.Contains(r.err, "xferctl: xferd at unix:///run/xferd/xferd.sock: dial unix /x: connect: permission denied; its socket is for root") {
+		t.Errorf("%+v", r)
 	}
 }
 

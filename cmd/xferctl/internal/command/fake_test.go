@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -72,7 +73,7 @@ func callError(r xferv1.Reason, text string) error {
 	return &client.Error{Reason: r.Name(), ExitCode: int(i.GetExitCode()), Retryable: i.GetRetryable(), Message: text}
 }
 
-var errGone error = &client.Error{ExitCode: 10, Retryable: true, Message: "connection error: desc = \"transport: Error while dialing: dial unix /x: connect: connection refused\""}
+var errGone error = &client.Error{Code: codes.Unavailable, ExitCode: 10, Retryable: true, Message: "connection error: desc = \"transport: Error while dialing: dial unix /x: connect: connection refused\""}
 
 func (f *fake) Submit(ctx context.Context, id string, spec *xferv1.TransferSpec) (*client.Submitted, error) {
 	f.called("submit " + id)

@@ -144,7 +144,7 @@ func (f *follower) passes(err error) bool {
 	if is(err, xferv1.Reason_REASON_NODE_UNKNOWN) {
 		return f.known
 	}
-	return client.AsError(err).Retryable
+	return client.AsError(err).Retryable || shut(err) && f.known // a socket is made before it is opened to all
 }
 
 // failed handles an error of a poll: one that can pass is waited out.
