@@ -53,8 +53,9 @@ type Sources struct {
 	ConfigDir func() (string, error)
 }
 
-// Load merges the sources. Warnings are about variables that mean nothing, and
-// are not fatal: another version may know them.
+// Load merges the sources. Warnings are about variables that mean nothing, since
+// another version may know them, and about a file in the usual place that cannot
+// be read, since nobody asked for that one by name.
 func Load(src Sources) (s Settings, warnings []string, err error) {
 	env := map[string]string{}
 	for _, kv := range src.Environ {
@@ -63,7 +64,9 @@ func Load(src Sources) (s Settings, warnings []string, err error) {
 		}
 	}
 	fromFile, err := load(src, env)
-	if err != nil {
+	if e, ok := errors.AsType[*unreadable](err); ok {
+		warnings = append(warnings, e.Error())
+	} else if err != nil {
 		return s, nil, err
 	}
 	delete(env, "XFERCTL_CONFIG")
@@ -115,6 +118,8 @@ func (s *Settings) check() error {
 		if !strings.HasPrefix(path, "/") {
 			return fmt.Errorf("server %q: write unix:// and an absolute path, as in %s", s.Server, DefaultServer)
 		}
+	} else if strings.HasPrefix(s.Server, "/") {
+		return fmt.Errorf("server %q is a path; a socket is written unix://%s", s.Server, s.Server)
 	} else if strings.ContainsAny(s.Server, "/ ") || !strings.Contains(s.Server, ":") {
 		return fmt.Errorf("server %q is neither unix:///path nor host:port", s.Server)
 	}
@@ -143,11 +148,19 @@ func load(src Sources, env map[string]string) (map[string]string, error) {
 	if errors.Is(err, fs.ErrNotExist) && !asked {
 		return nil, nil
 	}
+	if err != nil && !asked {
+		return nil, &unreadable{err}
+	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("XFERCTL_CONFIG: %w", err)
 	}
 	return parse(file, text)
 }
+
+// unreadable is the file in its usual place that is there but cannot be read.
+type unreadable struct{ err error }
+
+func (e *unreadable) Error() string { return "the settings are not read: " + e.err.Error() }
 
 func parse(file string, text []byte) (map[string]string, error) {
 	var values map[string]string

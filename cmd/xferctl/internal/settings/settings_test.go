@@ -50,6 +50,31 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
+// TestUnreadable: the file in its usual place is nobody's wish, so that one that
+// cannot be read is a warning; one that was named is an error.
+func TestUnreadable(t *testing.T) {
+	d := dir(t, "")
+	base, _ := d()
+	file := filepath.Join(base, "xfer", "config.yaml")
+	if err := os.Mkdir(file, 0o700); err != nil { // even root cannot read it as a file
+		t.Fatal(err)
+	}
+	s, warn, err := Load(Sources{ConfigDir: d, Environ: []string{"XFERCTL_OUTPUT=json"}})
+	if err != nil || s.Server != DefaultServer || s.Output != "json" || len(warn) != 1 || !strings.Contains(warn[0], file) {
+		t.Errorf("%+v, %q, %v", s, warn, err)
+	}
+	if _, _, err := Load(Sources{ConfigDir: d, Environ: []string{"XFERCTL_CONFIG=" + file}}); err == nil || !strings.Contains(err.Error(), file) {
+		t.Errorf("a file that was named: %v", err)
+	}
+}
+
+func TestServerThatIsAPath(t *testing.T) {
+	_, _, err := Load(Sources{Flags: map[string]string{"server": "/run/x.sock"}, ConfigDir: dir(t, "")})
+	if err == nil || !strings.Contains(err.Error(), "unix:///run/x.sock") {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestRefused(t *testing.T) {
 	for name, src := range map[string]Sources{
 		"unknown key":  {ConfigDir: dir(t, "servr: x:1\n")},
