@@ -30,8 +30,9 @@ const streamsLong = `
 
 Progress and errors go to standard error, the summary to standard output. With
 -o json there is one JSON object per line instead, with the field "event":
-submitted, progress (total_known says whether the totals are final), entry
-(with -n or --itemize), failure, end, error.`
+submitted, progress (total_known says whether the totals are final), unreachable
+and reachable (the server went away, came back), entry (with -n or --itemize),
+failure, end, error.`
 
 func (a *app) cpCmd() *cobra.Command {
 	var r copyRun

@@ -60,6 +60,7 @@ type wait struct {
 	t     *xferv1.Transfer
 	err   error
 	block bool
+	hang  bool // no answer, ever
 }
 
 func (f *fake) called(what string) {
@@ -100,6 +101,10 @@ func (f *fake) WaitFor(ctx context.Context, name string, d time.Duration) (*xfer
 		f.waits = f.waits[1:]
 	}
 	f.mu.Unlock()
+	if w.hang {
+		<-ctx.Done()
+		return nil, client.AsError(ctx.Err())
+	}
 	if w.block {
 		select {
 		case <-time.After(d):

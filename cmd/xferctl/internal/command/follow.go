@@ -21,6 +21,8 @@ const (
 	// callGrace is how much longer than it should an answer may take until the
 	// connection counts as lost.
 	callGrace = 20 * time.Second
+	// slowGrace is after how much of that it is said that there is none yet.
+	slowGrace = 2 * time.Second
 )
 
 func timeNow() time.Time { return time.Now() }
@@ -46,8 +48,10 @@ type follower struct {
 	interrupted bool      // a cancel is under way
 	deadline    time.Time // then: how long to wait for it
 	lostSince   time.Time // zero while the server answers
+	toldLost    bool      // and that it does not was said
 	retries     int       // in a row
 	last        *xferv1.Transfer
+	landed      landed
 	cancelDone  chan error
 	stopCancel  context.CancelFunc
 }
@@ -98,39 +102,55 @@ func (f *follower) poll(ctx context.Context) (t *xferv1.Transfer, err error, ove
 		defer timer.Stop()
 		giveUp = timer.C
 	}
-	select {
-	case s := <-f.signals:
-		return nil, f.signal(ctx, s), false
-	case <-giveUp:
-		return nil, f.cancelled("its end was not awaited"), false
-	case err := <-f.cancelDone:
-		f.cancelDone = nil
-		return nil, f.cancelAnswered(err), false
-	case ans := <-answers:
-		if ans.err != nil {
-			late := callCtx.Err() != nil && ctx.Err() == nil // no answer at all
-			return nil, f.failed(ctx, ans.err, late), false
+	slow := time.NewTimer(every + slowGrace)
+	defer slow.Stop()
+	for {
+		select {
+		case s := <-f.signals:
+			return nil, f.signal(ctx, s), false
+		case <-giveUp:
+			return nil, f.cancelled("its end was not awaited"), false
+		case err := <-f.cancelDone:
+			f.cancelDone = nil
+			return nil, f.cancelAnswered(err), false
+		case <-slow.C: // the call may still succeed
+			f.silent(nil)
+		case ans := <-answers:
+			if ans.err != nil {
+				late := callCtx.Err() != nil && ctx.Err() == nil // no answer at all
+				return nil, f.failed(ctx, ans.err, late), false
+			}
+			return f.answered(ctx, ans.t)
 		}
-		f.lostSince, f.retries, f.last, f.known = time.Time{}, 0, ans.t, true
-		if err := f.a.out.failed; err != nil { // nobody reads the events
-			return nil, exit.With(exit.Failed, err), false
-		}
-		f.news(ans.t)
-		if terminal(ans.t.GetState()) {
-			return f.full(ctx, ans.t), nil, true
-		}
-		return nil, nil, false
 	}
 }
 
-// interval is how long one poll lasts at most: as long as the server allows
-// where nobody watches.
+// answered takes the transfer as it is now.
+func (f *follower) answered(ctx context.Context, t *xferv1.Transfer) (_ *xferv1.Transfer, err error, over bool) {
+	f.newsOfReturn()
+	f.lostSince, f.retries, f.last, f.known = time.Time{}, 0, t, true
+	if err := f.a.out.failed; err != nil { // nobody reads the events
+		return nil, exit.With(exit.Failed, err), false
+	}
+	f.news(t)
+	if terminal(t.GetState()) {
+		return f.full(ctx, t), nil, true
+	}
+	return nil, nil, false
+}
+
+// interval is how long one poll lasts at most. Longer ones cost less, but notice
+// later that the server does not answer.
 func (f *follower) interval() time.Duration {
 	switch {
+	case !f.lostSince.IsZero(): // to say soon that it is back
+		return 0
 	case f.events():
 		return time.Second
-	case !f.progress:
+	case f.quiet: // there may be many that wait
 		return 20 * time.Second
+	case !f.progress:
+		return 2 * time.Second
 	case f.a.env.Terminal(f.a.env.Stderr):
 		return 500 * time.Millisecond
 	}
@@ -152,15 +172,11 @@ func (f *follower) failed(ctx context.Context, err error, late bool) error {
 	if ctx.Err() != nil || !late && !f.passes(err) {
 		return err
 	}
-	now := time.Now()
-	if f.lostSince.IsZero() {
-		f.lostSince = now
-	}
-	if now.Sub(f.lostSince) >= lostWait {
+	f.silent(err)
+	if time.Since(f.lostSince) >= lostWait {
 		f.clear()
 		return exit.With(exit.Unavailable, fmt.Errorf("%s\nThe transfer goes on without xferctl, if its node lives: %s", f.a.errorText(err), f.name))
 	}
-	f.newsOfLoss(err)
 	wait := min(250*time.Millisecond<<min(f.retries, 5), 5*time.Second)
 	f.retries++
 	timer := time.NewTimer(wait)
@@ -173,6 +189,14 @@ func (f *follower) failed(ctx context.Context, err error, late bool) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// silent notes that there was no answer, with the error if there is one yet.
+func (f *follower) silent(err error) {
+	if f.lostSince.IsZero() {
+		f.lostSince = time.Now()
+	}
+	f.newsOfLoss(err)
 }
 
 // signal handles one. An error ends the follower.

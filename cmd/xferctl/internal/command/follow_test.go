@@ -179,7 +179,13 @@ func TestLossOfTheDaemon(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		// It comes back within the minute.
 		w := &world{api: &fake{full: transfer(nil), waits: []wait{{err: errGone}, {err: errGone}, {t: running(1, true), block: true}, {err: callError(xferv1.Reason_REASON_NODE_UNKNOWN, "?")}, {t: transfer(nil)}}}}
-		if r := w.run(t, "cp n1:/a/dir n2:/b/dir"); r.code != 0 || r.err != "" {
+		want := "xferctl: warning: the server does not answer; waiting up to 1m\nxferctl: the server answers again after 0.75s\n" +
+			"xferctl: warning: the server cannot tell of the transfer now (NODE_UNKNOWN); waiting up to 1m\nxferctl: the server answers again after 0.25s\n"
+		if r := w.run(t, "cp n1:/a/dir n2:/b/dir"); r.code != 0 || r.err != want {
+			t.Errorf("%+v", r)
+		}
+		w.api.waits = []wait{{err: errGone}, {t: transfer(nil)}}
+		if r := w.run(t, "cp -q n1:/a/dir n2:/b/dir"); r.code != 0 || r.err != "" {
 			t.Errorf("%+v", r)
 		}
 		// It does not.
@@ -189,13 +195,47 @@ func TestLossOfTheDaemon(t *testing.T) {
 		if took := time.Since(start); r.code != 10 || took < lostWait || took > lostWait+10*time.Second || !strings.Contains(r.err, "goes on without xferctl, if its node lives: nodes/n1/transfers/new") {
 			t.Errorf("%+v after %v", r, took)
 		}
-		// It is there, but answers nothing at all.
-		w = &world{api: &fake{waits: []wait{{block: true, t: nil}}}}
+		// It forgot the transfer.
 		w.api.waits = []wait{{err: callError(xferv1.Reason_REASON_TRANSFER_NOT_FOUND, "it was forgotten")}}
 		if r := w.run(t, "cp n1:/a/dir n2:/b/dir"); r.code != 3 {
 			t.Errorf("%+v", r)
 		}
 	})
+}
+
+// TestHungDaemon: it is there, but answers nothing at all. That is said long
+// before the call is given up.
+func TestHungDaemon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, line := range []string{"cp n1:/a/dir n2:/b/dir", "cp -P n1:/a/dir n2:/b/dir"} {
+			w := &world{api: &fake{waits: []wait{{t: running(1, true), block: true}, {hang: true}}}, signals: make(chan os.Signal, 1)}
+			time.AfterFunc(7*time.Second, func() { w.signals <- syscall.SIGTERM })
+			r := w.run(t, line)
+			if r.code != 143 || strings.Count(r.err, "\n") != 2 || !strings.HasPrefix(r.err, "xferctl: warning: the server does not answer; waiting up to 1m\n") {
+				t.Errorf("%s: %+v", line, r)
+			}
+		}
+		w := &world{tty: true, api: &fake{full: transfer(nil), waits: []wait{{t: running(1<<30, true), block: true}, {err: errGone}, {err: errGone}, {t: transfer(nil)}}}}
+		r := w.run(t, "cp n1:/a/dir n2:/b/dir")
+		if r.code != 0 || strings.Count(r.err, "\x1b[Jxferctl: ") != 2 || !strings.Contains(r.err, "  no answer for ") {
+			t.Errorf("%+v", r)
+		}
+	})
+}
+
+// TestProgressOfALaterAttempt: its counters begin anew, and what has landed is
+// there still.
+func TestProgressOfALaterAttempt(t *testing.T) {
+	var l landed
+	for i, c := range []struct{ attempt, done, total, want int64 }{
+		{1, 0, 10, 0}, {1, 100, 200, 100}, {2, 0, 5, 5}, {2, 0, 200, 100}, {2, 120, 200, 120}, {2, 110, 200, 110}, {3, 0, 200, 110},
+	} {
+		x := running(c.done, true)
+		x.Counters.Attempts, x.Counters.BytesTotal = c.attempt, c.total
+		if got := l.with(x, progressState(x, "")).Bytes; got != c.want {
+			t.Errorf("step %d: %d bytes are shown, want %d", i, got, c.want)
+		}
+	}
 }
 
 func TestProgressOnATerminal(t *testing.T) {

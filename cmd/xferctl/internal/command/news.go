@@ -1,12 +1,15 @@
 package command
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
+	"github.com/xferd/xferd/api/client"
 	xferv1 "github.com/xferd/xferd/api/xfer/v1"
 	"github.com/xferd/xferd/cmd/xferctl/internal/progress"
 	"github.com/xferd/xferd/cmd/xferctl/internal/record"
+	"github.com/xferd/xferd/cmd/xferctl/internal/show"
 )
 
 // events reports whether the answer is a stream of JSON objects.
@@ -19,19 +22,65 @@ func (f *follower) news(t *xferv1.Transfer) {
 		return
 	}
 	if f.progress && !f.a.flags.quiet {
-		f.draw.Update(time.Now(), progressState(t, ""))
+		f.draw.Update(time.Now(), f.landed.with(t, progressState(t, "")))
 	}
 }
 
-// newsOfLoss says that the server does not answer.
+// newsOfLoss says, once, that the server does not answer, and keeps it in sight
+// on a terminal. An err of nil means that there was no answer at all.
 func (f *follower) newsOfLoss(err error) {
-	if f.events() {
-		f.a.event("unreachable", record.Field{Name: "message", Value: f.a.errorText(err)})
+	why := "the server does not answer"
+	if err != nil && !lost(err) && client.ReasonOf(err) != "" {
+		why = "the server cannot tell of the transfer now (" + client.ReasonOf(err) + ")"
+	}
+	switch {
+	case f.toldLost:
+	case f.events():
+		text := why
+		if err != nil {
+			text = f.a.errorText(err)
+		}
+		f.a.event("unreachable", record.Field{Name: "message", Value: text})
+	default:
+		f.clear()
+		f.a.warn(why + "; waiting up to " + strings.TrimSuffix(lostWait.String(), "0s"))
+	}
+	f.toldLost = true
+	if f.progress && !f.events() && !f.a.flags.quiet && f.last != nil {
+		now := time.Now()
+		f.draw.Update(now, f.landed.with(f.last, progressState(f.last, fmt.Sprintf("no answer for %s", now.Sub(f.lostSince).Round(time.Second)))))
+	}
+}
+
+// newsOfReturn says that the server answers again, if it was said that it did
+// not.
+func (f *follower) newsOfReturn() {
+	switch {
+	case !f.toldLost:
 		return
+	case f.events():
+		f.a.event("reachable")
+	case !f.a.flags.quiet:
+		f.clear()
+		f.a.complain("the server answers again after " + show.Elapsed(time.Since(f.lostSince)))
 	}
-	if f.progress && !f.a.flags.quiet && f.last != nil {
-		f.draw.Update(time.Now(), progressState(f.last, f.a.errorText(err)+"; trying again"))
+	f.toldLost = false
+}
+
+// landed keeps the shown progress from falling back to nothing when an attempt
+// begins: its counters do, but what earlier ones brought is at the target still,
+// and is counted again as the target looks at it.
+type landed struct {
+	attempt, before, shown int64
+}
+
+func (l *landed) with(t *xferv1.Transfer, s progress.State) progress.State {
+	if n := t.GetCounters().GetAttempts(); n > l.attempt {
+		l.attempt, l.before = n, l.shown
 	}
+	s.Bytes = max(s.Bytes, min(l.before, s.BytesTotal))
+	l.shown = s.Bytes
+	return s
 }
 
 // progressState is what the lines on a terminal show of a transfer.
