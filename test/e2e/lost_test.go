@@ -1,0 +1,110 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	xferv1 "github.com/xferd/xferd/api/xfer/v1"
+)
+
+// A target that is lost in the middle and does not come back: the transfer waits,
+// says so, and fails when its time is over, be that the stall timeout or its
+// deadline. When the node is back, the same command goes on from there.
+func TestTargetIsLostInTheMiddle(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name    string
+		flags   []string // of the daemons
+		options []string
+		code    int
+		reasons string
+	}{
+		{"Stalled", []string{"--times-stall", "2s", "--times-orphan-ttl", "1s"}, nil, 10, "STALLED PEER_UNREACHABLE PEER_LOST"},
+		{"Deadline", []string{"--times-orphan-ttl", "1s"}, []string{"--deadline", "4s"}, 9, "DEADLINE_EXCEEDED"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			c, f := useFarm(t, 2, test.flags...)
+			src, dst := newTree(t, f.daemons[0].data).file("f", 16<<20), filepath.Join(f.daemons[1].data, "f")
+			old := must(os.ReadFile(newTree(t, f.daemons[1].data).file("f", 100)))(t)
+			args := append([]string{"cp", "--id", "x", "n1:" + src, "n2:" + dst}, slowly...)
+			p, err := start("xferctl", environ("XFERCTL_SERVER="+c.server), program("xferctl"), append(args, test.options...)...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(p.kill)
+			const name = "nodes/n1/transfers/x"
+			c.landed(t, name, 3<<20)
+			f.daemons[1].kill()
+			waiting := c.until(t, name, "it waits", func(tr *xferv1.Transfer) bool { return tr.GetWaitingReason() != "" })
+			if waiting.GetState() != xferv1.State_STATE_RUNNING || !strings.HasPrefix(waiting.GetWaitingReason(), "PEER_") {
+				t.Errorf("%s, waiting for %q", waiting.GetState(), waiting.GetWaitingReason())
+			}
+			if code, err := p.wait(); err != nil || code != test.code {
+				t.Errorf("exit %d, %v, want %d\n%s%s", code, err, test.code, p.stdout.String(), p.stderr.String())
+			}
+			tr := c.get(t, name)
+			if tr.GetState() != xferv1.State_STATE_FAILED || !strings.Contains(test.reasons, tr.GetError().GetReason()) {
+				t.Errorf("%s: %v", tr.GetState(), reasonsOf(tr))
+			}
+			if now := must(os.ReadFile(dst))(t); string(now) != string(old) {
+				t.Error("what was there is not what it was")
+			}
+			if err := f.up(f.daemons[1]); err != nil {
+				t.Fatal(err)
+			}
+			if err := f.joined(); err != nil {
+				t.Fatal(err)
+			}
+			// The target did not hear of the end: it holds the destination for
+			// orphan_ttl, and keeps what landed.
+			var again *xferv1.Transfer
+			eventually(t, "the destination is free", func() bool {
+				r := c.run(t, "cp", "--chunk-size", "1MiB", "n1:"+src, "n2:"+dst, "-o", "json")
+				if r.code != 0 {
+					if !strings.Contains(r.stdout+r.stderr, "DEST_BUSY") {
+						t.Fatalf("%s", r)
+					}
+					return false
+				}
+				end := must(endEvent(r.stdout))(t)
+				again = c.get(t, end["name"].(string))
+				return true
+			})
+			if n := moved(again); n >= 16<<20-1<<20 {
+				t.Errorf("%d bytes were moved again", n)
+			}
+			equal(t, src, dst)
+			noTemps(t, f.daemons[1].data)
+		})
+	}
+}
+
+// An owner that is lost holds the destination; abandoning the transfer at the
+// target frees it, and leaves nothing behind but what a later run can use.
+func TestAbandonFreesTheDestination(t *testing.T) {
+	t.Parallel()
+	_, f := useFarm(t, 3)
+	c := &ctl{server: f.daemons[1].server()}
+	src, dst := newTree(t, f.daemons[0].data).file("f", 16<<20), filepath.Join(f.daemons[1].data, "a/b/f")
+	other := newTree(t, f.daemons[2].data).file("other", 1000)
+	name := c.detach(t, append([]string{"cp", "--id", "lost", "n1:" + src, "n2:" + dst}, slowly...)...)
+	c.landed(t, name, 3<<20)
+	if r := c.exits(t, 1, "transfers", "abandon", "--node", "n2", "n1/lost"); !strings.Contains(r.stderr, "BAD_STATE") {
+		t.Errorf("while the owner is there: %s", r)
+	}
+	f.daemons[0].kill()
+	eventually(t, "the target sees that the owner is gone", func() bool {
+		return c.run(t, "transfers", "abandon", "--node", "n2", "n1/lost").code == 0
+	})
+	if r := c.exits(t, 3, "transfers", "abandon", "--node", "n2", "n1/lost"); !strings.Contains(r.stderr, "TRANSFER_NOT_FOUND") {
+		t.Errorf("a second time: %s", r)
+	}
+	if _, err := os.Lstat(dst); !os.IsNotExist(err) {
+		t.Errorf("something is at the destination: %v", err)
+	}
+	c.ok(t, "cp", "n3:"+other, "n2:"+dst)
+	equal(t, other, dst)
+}
