@@ -106,8 +106,19 @@ type PrepareData struct {
 }
 
 // FenceData asks the target to fence the current data plane (see
-// transport.Incoming.Close), before another PrepareData.
-type FenceData struct{}
+// transport.Incoming.Close), before another PrepareData, and then which of the
+// extents that were on their way it has. They are what one data plane has in
+// flight: at most [MaxAsked].
+type FenceData struct{ Asked []ExtentID }
+
+// ExtentID names an extent of the grid.
+type ExtentID struct {
+	Entry  uint64
+	Offset int64 // of its first byte
+}
+
+// MaxAsked is the largest number of extents in a FenceData.
+const MaxAsked = 1 << 18
 
 // Finish asks the target, after the last result, to delete (sync), to set the
 // metadata of directories and to end. It answers Finished.
@@ -172,8 +183,15 @@ type Answers struct{ Answers []Answer }
 // A second result of one entry (a directory's metadata failed) gives none.
 type Results struct{ Results []Result }
 
-// DataFenced answers FenceData: no byte of the old data plane can land.
-type DataFenced struct{}
+// DataFenced answers FenceData: no byte of the old data plane can land, and what
+// is listed here, in the order of the question, landed and is not wanted again.
+type DataFenced struct{ Landed []LandedExtent }
+
+// LandedExtent is one extent that was asked for and is at the target.
+type LandedExtent struct {
+	Asked  uint32 // index in FenceData.Asked
+	Digest transport.Digest
+}
 
 // Finished ends the edge.
 type Finished struct {

@@ -63,7 +63,7 @@ func decodeToTarget(p *peerv1.ToTarget) (transfer.ToTarget, error) {
 	case *peerv1.ToTarget_PrepareData:
 		return &transfer.PrepareData{Transports: m.PrepareData.GetTransports(), Streams: int(m.PrepareData.GetStreams())}, nil
 	case *peerv1.ToTarget_FenceData:
-		return &transfer.FenceData{}, nil
+		return decodeFence(m.FenceData)
 	case *peerv1.ToTarget_Finish:
 		return &transfer.Finish{}, nil
 	case *peerv1.ToTarget_Abort:
@@ -140,7 +140,7 @@ func decodeToOwner(p *peerv1.ToOwner) (transfer.ToOwner, error) {
 		}
 		return out, nil
 	case *peerv1.ToOwner_DataFenced:
-		return &transfer.DataFenced{}, nil
+		return decodeFenced(m.DataFenced)
 	case *peerv1.ToOwner_Answers:
 		out := &transfer.Answers{Answers: make([]transfer.Answer, len(m.Answers.GetAnswers()))}
 		for i, a := range m.Answers.GetAnswers() {

@@ -42,7 +42,7 @@ func encodeToTarget(m transfer.ToTarget) *peerv1.ToTarget {
 		p := &peerv1.PrepareData{Transports: m.Transports, Streams: int32(m.Streams)}
 		return &peerv1.ToTarget{Message: &peerv1.ToTarget_PrepareData{PrepareData: p}}
 	case *transfer.FenceData:
-		return &peerv1.ToTarget{Message: &peerv1.ToTarget_FenceData{FenceData: &peerv1.FenceData{}}}
+		return &peerv1.ToTarget{Message: &peerv1.ToTarget_FenceData{FenceData: encodeFence(m)}}
 	case *transfer.Finish:
 		return &peerv1.ToTarget{Message: &peerv1.ToTarget_Finish{Finish: &peerv1.Finish{}}}
 	case *transfer.Abort:
@@ -104,7 +104,7 @@ func encodeToOwner(m transfer.ToOwner) *peerv1.ToOwner {
 		}
 		return &peerv1.ToOwner{Message: &peerv1.ToOwner_DataReady{DataReady: p}}
 	case *transfer.DataFenced:
-		return &peerv1.ToOwner{Message: &peerv1.ToOwner_DataFenced{DataFenced: &peerv1.DataFenced{}}}
+		return &peerv1.ToOwner{Message: &peerv1.ToOwner_DataFenced{DataFenced: encodeFenced(m)}}
 	case *transfer.Finished:
 		p := &peerv1.Finished{Deleted: m.Deleted, Err: encodeError(m.Err), Stats: encodeStats(&m.Stats)}
 		return &peerv1.ToOwner{Message: &peerv1.ToOwner_Finished{Finished: p}}

@@ -58,6 +58,7 @@ func toTargetSamples() []transfer.ToTarget {
 		&transfer.ScanDone{Entries: 5, Failed: 6},
 		&transfer.PrepareData{Transports: []string{"verbs", "tcp"}, Streams: 8},
 		&transfer.FenceData{},
+		&transfer.FenceData{Asked: []transfer.ExtentID{{Entry: 1<<64 - 1, Offset: 5 << 40}, {Entry: 2}}},
 		&transfer.Finish{},
 		&transfer.Abort{End: transfer.EndPause},
 		&transfer.Abort{End: transfer.EndCancel},
@@ -87,6 +88,7 @@ func toOwnerSamples() []transfer.ToOwner {
 			{Entry: transfer.NoEntry, Path: "gone", Outcome: transfer.OutcomeDeleted, Change: transfer.ChangeDelete},
 		}},
 		&transfer.DataFenced{},
+		&transfer.DataFenced{Landed: []transfer.LandedExtent{{Digest: sampleDigest}, {Asked: transfer.MaxAsked - 1}}},
 		&transfer.Finished{Deleted: 3, Err: sampleError, Stats: transport.Stats{
 			Streams: 1, Chunks: 2, Bytes: 3, SendfileBytes: 4, KernelBytes: 5, ClonedBytes: 6, CopiedBytes: 7, Mismatches: 8,
 			ReadTime: time.Second, HashTime: 10, WireTime: 11, PlaceTime: 12,

@@ -116,7 +116,7 @@ func (l *loop) handle(m transfer.ToTarget) *ending {
 		l.prepareData(m)
 	case *transfer.FenceData:
 		l.fence()
-		l.out.post(&transfer.DataFenced{})
+		l.out.post(&transfer.DataFenced{Landed: l.landed(m.Asked)})
 	case *transfer.Finish:
 		return l.startFinish()
 	case *transfer.Abort:

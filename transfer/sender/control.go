@@ -49,7 +49,7 @@ func (e *Edge) handle(m transfer.ToOwner) error {
 	case *transfer.DataReady:
 		return offer(e, e.ready, m)
 	case *transfer.DataFenced:
-		return offer(e, e.fenced, struct{}{})
+		return offer(e, e.fenced, m)
 	case *transfer.Finished:
 		return offer(e, e.finished, m)
 	case *transfer.Refused:

@@ -28,6 +28,7 @@ func (e *Edge) moveData(ctx context.Context) error {
 	if e.job.Spec.DryRun {
 		return nil
 	}
+	defer e.settleUnsure(nil)
 	tries, ofThis := 0, 0
 	for {
 		before := e.landings()
@@ -38,7 +39,11 @@ func (e *Edge) moveData(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if e.landings() > before {
+		more, fenceErr := e.fence(ctx)
+		if fenceErr != nil {
+			return fenceErr
+		}
+		if more || e.landings() > before {
 			tries, ofThis = 0, 0
 		}
 		tries++
@@ -52,10 +57,6 @@ func (e *Edge) moveData(ctx context.Context) error {
 		}
 		if ofThis >= demoteAfter && e.demote() {
 			ofThis = 0
-		}
-		e.out.post(&transfer.FenceData{})
-		if _, err := await(ctx, e.fenced); err != nil {
-			return err
 		}
 		delay := min(lastRetry, firstRetry<<(tries-1))
 		if _, err := awaitFor(ctx, (chan struct{})(nil), delay/2+rand.N(delay/2+1)); err != nil {

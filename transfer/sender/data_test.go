@@ -207,3 +207,43 @@ func TestProtocolErrors(t *testing.T) {
 		})
 	}
 }
+
+func TestAnswersOfTheFence(t *testing.T) {
+	landed := func(at ...uint32) []transfer.LandedExtent {
+		list := make([]transfer.LandedExtent, len(at))
+		for i := range at {
+			list[i].Asked = at[i]
+		}
+		return list
+	}
+	for name, list := range map[string][]transfer.LandedExtent{
+		"more than was asked": landed(1 << 20), "twice": landed(0, 0), "out of order": landed(1, 0),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, map[string]int{"big": 9 * mib}, func(r *rig) {
+					r.target.breakAfter = func(session, chunk int) bool { return chunk == 3 }
+					r.target.landed = func(*transfer.FenceData) []transfer.LandedExtent { return list }
+				})
+				r.fails(transfer.ProtocolError)
+			})
+		})
+	}
+	t.Run("landed without a digest", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			asked := 0
+			r := newRig(t, map[string]int{"big": 9 * mib}, func(r *rig) {
+				r.target.breakAfter = func(session, chunk int) bool { return chunk == 3 }
+				r.target.landed = func(m *transfer.FenceData) []transfer.LandedExtent {
+					asked += len(m.Asked)
+					return landed(0)
+				}
+			})
+			r.run() // it is sent again: the digest of the file needs that of each extent
+			r.target.wantContent("big", content("big", 9*mib))
+			if asked == 0 {
+				t.Error("nothing was asked")
+			}
+		})
+	})
+}

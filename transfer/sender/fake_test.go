@@ -23,6 +23,7 @@ type fakeTarget struct {
 	onDigests  func(m *transfer.EntryDigests) *transfer.Answer
 	verdict    func(x *transport.Extent, try int) transport.Verdict // Code 0: land it
 	breakAfter func(session, chunk int) bool                        // ends the session before that chunk's answer
+	landed     func(m *transfer.FenceData) []transfer.LandedExtent  // nil: nothing
 	prepare    func(n int, m *transfer.PrepareData) *transfer.DataReady
 	dial       func(n int) error
 	mute       bool // after Opened
@@ -127,7 +128,11 @@ func (f *fakeTarget) handle(m transfer.ToTarget) {
 		}
 		f.send(ready)
 	case *transfer.FenceData:
-		f.send(&transfer.DataFenced{})
+		fenced := &transfer.DataFenced{}
+		if f.landed != nil {
+			fenced.Landed = f.landed(m)
+		}
+		f.send(fenced)
 	case *transfer.Ping:
 		f.send(&transfer.Pong{Seq: m.Seq})
 	case *transfer.Finish, *transfer.Abort:

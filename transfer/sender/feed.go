@@ -3,6 +3,7 @@ package sender
 import (
 	"context"
 	"io"
+	"slices"
 
 	"github.com/xferd/xferd/internal/bufpool"
 	"github.com/xferd/xferd/transfer/plan"
@@ -128,12 +129,17 @@ func (f feed) Done(c *transport.Chunk, verdicts []transport.Verdict) {
 	f.handBack(l)
 }
 
-// handBack gives a load that is over to be settled. Called with mu held.
+// handBack gives a load that is over to be settled, once it is known what became
+// of it. Called with mu held.
 func (e *Edge) handBack(l *load) {
 	delete(e.loads, l.chunk.Seq)
 	if l.buf != nil {
 		l.buf.Release()
 		l.buf = nil
+	}
+	if slices.ContainsFunc(l.verdicts, isUnknown) {
+		e.unsure = append(e.unsure, l)
+		return
 	}
 	e.settled = append(e.settled, settlement{load: l})
 	e.settle.Signal()

@@ -131,7 +131,7 @@ type Edge struct {
 	// Answers that one waiting goroutine takes.
 	opened   chan *transfer.Opened
 	ready    chan *transfer.DataReady
-	fenced   chan struct{}
+	fenced   chan *transfer.DataFenced
 	finished chan *transfer.Finished
 
 	mu      sync.Mutex
@@ -153,6 +153,7 @@ type Edge struct {
 	seq     uint64
 	landed  int64            // extents that were acknowledged
 	loads   map[uint64]*load // on their way, by chunk number
+	unsure  []*load          // of which only the target knows what landed
 
 	progress  Progress
 	reported  Progress        // to the observer, last
@@ -182,7 +183,7 @@ func New(cfg Config, job Job, link transfer.TargetLink, obs Observer) *Edge {
 		stopping:  make(chan struct{}),
 		opened:    make(chan *transfer.Opened, 1),
 		ready:     make(chan *transfer.DataReady, 1),
-		fenced:    make(chan struct{}, 1),
+		fenced:    make(chan *transfer.DataFenced, 1),
 		finished:  make(chan *transfer.Finished, 1),
 		allIn:     make(chan struct{}),
 		entries:   make(map[uint64]*entry),

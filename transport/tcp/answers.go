@@ -87,6 +87,11 @@ func (s *stream) broken(err error) error {
 
 // answered hands the verdicts on the oldest chunk to the feed.
 func (s *stream) answered(seq uint64, answers []wire.Answer) error {
+	if slices.ContainsFunc(answers, func(a wire.Answer) bool { return transport.Code(a.Code) == transport.Unknown }) {
+		// It could not keep its record, and only that would tell: the session ends,
+		// as it does with no answer at all.
+		return errors.New("the target does not know what became of a chunk")
+	}
 	s.mu.Lock()
 	sl := &s.slots[s.first]
 	if s.count == 0 || sl.chunk.Seq != seq || len(sl.chunk.Extents) != len(answers) {

@@ -118,6 +118,7 @@ func TestHostileTarget(t *testing.T) {
 		"critical unknown":    {wire.AppendRaw(nil, wire.Critical|77, nil), "protocol"},
 		"early end":           {wire.AppendEnd(nil, 0), "protocol"},
 		"gives up":            {wire.AppendFail(nil, "disk on fire"), "disk on fire"},
+		"does not know":       {wire.AppendAck(nil, 0, []wire.Answer{{Code: wire.Code(transport.Unknown)}}), "does not know"},
 		"closes":              {nil, "closed the connection"},
 	} {
 		t.Run(name, func(t *testing.T) {

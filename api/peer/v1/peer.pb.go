@@ -1597,9 +1597,16 @@ func (x *PrepareData) GetStreams() int32 {
 	return 0
 }
 
-// FenceData asks the target to fence the current data plane.
+// FenceData asks the target to fence the current data plane, and what landed of
+// the extents that were on their way: extent i is that of entry[i] at offset[i].
+// They are what one data plane has in flight, some hundred thousand at most, so
+// one message always holds them.
 type FenceData struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Numbers of the entries.
+	Entry []uint64 `protobuf:"varint,1,rep,packed,name=entry,proto3" json:"entry,omitempty"`
+	// First bytes of the extents; as many as entries.
+	Offset        []int64 `protobuf:"varint,2,rep,packed,name=offset,proto3" json:"offset,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1632,6 +1639,20 @@ func (x *FenceData) ProtoReflect() protoreflect.Message {
 // Deprecated: Use FenceData.ProtoReflect.Descriptor instead.
 func (*FenceData) Descriptor() ([]byte, []int) {
 	return file_peer_v1_peer_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *FenceData) GetEntry() []uint64 {
+	if x != nil {
+		return x.Entry
+	}
+	return nil
+}
+
+func (x *FenceData) GetOffset() []int64 {
+	if x != nil {
+		return x.Offset
+	}
+	return nil
 }
 
 // Finish asks the target to delete, to set the metadata of directories and to
@@ -1824,7 +1845,12 @@ type Opened struct {
 	// The destination as it was resolved, bytes.
 	ResolvedTo []byte `protobuf:"bytes,5,opt,name=resolved_to,json=resolvedTo,proto3" json:"resolved_to,omitempty"`
 	// Bytes free at the destination.
-	FreeBytes     int64 `protobuf:"varint,6,opt,name=free_bytes,json=freeBytes,proto3" json:"free_bytes,omitempty"`
+	FreeBytes int64 `protobuf:"varint,6,opt,name=free_bytes,json=freeBytes,proto3" json:"free_bytes,omitempty"`
+	// Where contents cannot be verified as they were asked to be: how they are
+	// instead. Empty where they can.
+	Verify string `protobuf:"bytes,7,opt,name=verify,proto3" json:"verify,omitempty"`
+	// Why, as a stable word.
+	VerifyReason  string `protobuf:"bytes,8,opt,name=verify_reason,json=verifyReason,proto3" json:"verify_reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1899,6 +1925,20 @@ func (x *Opened) GetFreeBytes() int64 {
 		return x.FreeBytes
 	}
 	return 0
+}
+
+func (x *Opened) GetVerify() string {
+	if x != nil {
+		return x.Verify
+	}
+	return ""
+}
+
+func (x *Opened) GetVerifyReason() string {
+	if x != nil {
+		return x.VerifyReason
+	}
+	return ""
 }
 
 // Refused ends an edge, before or after Opened.
@@ -2087,7 +2127,13 @@ func (x *Grant) GetParams() []byte {
 
 // DataFenced answers FenceData: no byte of the old data plane can land.
 type DataFenced struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which extents of the question the target has and does not want again,
+	// ascending. A target that does not know the question names none.
+	Landed []uint32 `protobuf:"varint,1,rep,packed,name=landed,proto3" json:"landed,omitempty"`
+	// 16 bytes for each of them, back to back: all zero where the target has no
+	// digest.
+	Digests       []byte `protobuf:"bytes,2,opt,name=digests,proto3" json:"digests,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2120,6 +2166,20 @@ func (x *DataFenced) ProtoReflect() protoreflect.Message {
 // Deprecated: Use DataFenced.ProtoReflect.Descriptor instead.
 func (*DataFenced) Descriptor() ([]byte, []int) {
 	return file_peer_v1_peer_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *DataFenced) GetLanded() []uint32 {
+	if x != nil {
+		return x.Landed
+	}
+	return nil
+}
+
+func (x *DataFenced) GetDigests() []byte {
+	if x != nil {
+		return x.Digests
+	}
+	return nil
 }
 
 // Range is a half-open byte range of a file.
@@ -2369,7 +2429,12 @@ type Finished struct {
 	// A failure of the whole; absent where there was none.
 	Err *Error `protobuf:"bytes,2,opt,name=err,proto3" json:"err,omitempty"`
 	// The target's side of all data planes of the edge.
-	Stats         *Stats `protobuf:"bytes,3,opt,name=stats,proto3" json:"stats,omitempty"`
+	Stats *Stats `protobuf:"bytes,3,opt,name=stats,proto3" json:"stats,omitempty"`
+	// Where contents were not verified as they were asked to be: how they were
+	// instead, the weakest of all files. Empty where they were.
+	Verify string `protobuf:"bytes,4,opt,name=verify,proto3" json:"verify,omitempty"`
+	// Why, as a stable word.
+	VerifyReason  string `protobuf:"bytes,5,opt,name=verify_reason,json=verifyReason,proto3" json:"verify_reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2423,6 +2488,20 @@ func (x *Finished) GetStats() *Stats {
 		return x.Stats
 	}
 	return nil
+}
+
+func (x *Finished) GetVerify() string {
+	if x != nil {
+		return x.Verify
+	}
+	return ""
+}
+
+func (x *Finished) GetVerifyReason() string {
+	if x != nil {
+		return x.VerifyReason
+	}
+	return ""
 }
 
 // Error is a failure with its place.
@@ -2792,15 +2871,17 @@ const file_peer_v1_peer_proto_rawDesc = "" +
 	"\n" +
 	"transports\x18\x01 \x03(\tR\n" +
 	"transports\x12\x18\n" +
-	"\astreams\x18\x02 \x01(\x05R\astreams\"\v\n" +
-	"\tFenceData\"\b\n" +
+	"\astreams\x18\x02 \x01(\x05R\astreams\"9\n" +
+	"\tFenceData\x12\x14\n" +
+	"\x05entry\x18\x01 \x03(\x04R\x05entry\x12\x16\n" +
+	"\x06offset\x18\x02 \x03(\x03R\x06offset\"\b\n" +
 	"\x06Finish\"'\n" +
 	"\x05Abort\x12\x1e\n" +
 	"\x03end\x18\x01 \x01(\x0e2\f.peer.v1.EndR\x03end\"\x18\n" +
 	"\x04Ping\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\"\x18\n" +
 	"\x04Pong\x12\x10\n" +
-	"\x03seq\x18\x01 \x01(\x04R\x03seq\"\xb8\x01\n" +
+	"\x03seq\x18\x01 \x01(\x04R\x03seq\"\xf5\x01\n" +
 	"\x06Opened\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x04R\vincarnation\x12\x18\n" +
@@ -2811,7 +2892,9 @@ const file_peer_v1_peer_proto_rawDesc = "" +
 	"\vresolved_to\x18\x05 \x01(\fR\n" +
 	"resolvedTo\x12\x1d\n" +
 	"\n" +
-	"free_bytes\x18\x06 \x01(\x03R\tfreeBytes\"+\n" +
+	"free_bytes\x18\x06 \x01(\x03R\tfreeBytes\x12\x16\n" +
+	"\x06verify\x18\a \x01(\tR\x06verify\x12#\n" +
+	"\rverify_reason\x18\b \x01(\tR\fverifyReason\"+\n" +
 	"\aRefused\x12 \n" +
 	"\x03err\x18\x01 \x01(\v2\x0e.peer.v1.ErrorR\x03err\"S\n" +
 	"\tDataReady\x12$\n" +
@@ -2822,9 +2905,11 @@ const file_peer_v1_peer_proto_rawDesc = "" +
 	"\x04addr\x18\x02 \x01(\tR\x04addr\x12 \n" +
 	"\vincarnation\x18\x03 \x01(\x04R\vincarnation\x12\x1b\n" +
 	"\x06tokens\x18\x04 \x03(\fB\x03\x80\x01\x01R\x06tokens\x12\x1b\n" +
-	"\x06params\x18\x05 \x01(\fB\x03\x80\x01\x01R\x06params\"\f\n" +
+	"\x06params\x18\x05 \x01(\fB\x03\x80\x01\x01R\x06params\">\n" +
 	"\n" +
-	"DataFenced\"7\n" +
+	"DataFenced\x12\x16\n" +
+	"\x06landed\x18\x01 \x03(\rR\x06landed\x12\x18\n" +
+	"\adigests\x18\x02 \x01(\fR\adigests\"7\n" +
 	"\x05Range\x12\x16\n" +
 	"\x06offset\x18\x01 \x01(\x03R\x06offset\x12\x16\n" +
 	"\x06length\x18\x02 \x01(\x03R\x06length\"\x95\x01\n" +
@@ -2838,11 +2923,13 @@ const file_peer_v1_peer_proto_rawDesc = "" +
 	"\aanswers\x18\x01 \x03(\v2\x0f.peer.v1.AnswerR\aanswers\"7\n" +
 	"\aResults\x12\x16\n" +
 	"\x06packed\x18\x01 \x01(\fR\x06packed\x12\x14\n" +
-	"\x05count\x18\x02 \x01(\rR\x05count\"l\n" +
+	"\x05count\x18\x02 \x01(\rR\x05count\"\xa9\x01\n" +
 	"\bFinished\x12\x18\n" +
 	"\adeleted\x18\x01 \x01(\x03R\adeleted\x12 \n" +
 	"\x03err\x18\x02 \x01(\v2\x0e.peer.v1.ErrorR\x03err\x12$\n" +
-	"\x05stats\x18\x03 \x01(\v2\x0e.peer.v1.StatsR\x05stats\"\x9f\x01\n" +
+	"\x05stats\x18\x03 \x01(\v2\x0e.peer.v1.StatsR\x05stats\x12\x16\n" +
+	"\x06verify\x18\x04 \x01(\tR\x06verify\x12#\n" +
+	"\rverify_reason\x18\x05 \x01(\tR\fverifyReason\"\x9f\x01\n" +
 	"\x05Error\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x12\n" +
 	"\x04side\x18\x02 \x01(\tR\x04side\x12\x14\n" +
