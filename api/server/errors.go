@@ -119,11 +119,13 @@ func retryDelay(r transfer.Reason) time.Duration {
 	return time.Second
 }
 
-// clip makes a text fit into a status: valid UTF-8 and not too long.
+// clip makes a text fit into a status: valid UTF-8 and not too long. What is too
+// long loses its middle: messages begin with the place and end with the cause.
 func clip(s string) string {
 	s = strings.ToValidUTF8(s, "�")
 	if len(s) <= maxText {
 		return s
 	}
-	return strings.ToValidUTF8(s[:maxText-3], "") + "..."
+	const half = (maxText - 3) / 2
+	return strings.ToValidUTF8(s[:half], "") + "..." + strings.ToValidUTF8(s[len(s)-half:], "")
 }

@@ -106,6 +106,11 @@ func TestStatusFitsIntoHeaders(t *testing.T) {
 	if m := status.Convert(err).Message(); len(m) > maxText {
 		t.Errorf("the message has %d bytes", len(m))
 	}
+	// A long path does not cost the cause.
+	e := &transfer.Error{Reason: transfer.BadPath, Side: transfer.SideClient, Path: strings.Repeat("/é", 2000), Err: errFake, Hint: "shorten it"}
+	if m := status.Convert(Status(e)).Message(); len(m) > maxText || !strings.HasPrefix(m, "client /é") || !strings.HasSuffix(m, errFake.Error()+" (BAD_PATH); shorten it") {
+		t.Errorf("of a long path is told: %s", m)
+	}
 }
 
 func TestFieldViolations(t *testing.T) {
