@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"github.com/xferd/xferd/cmd/internal/version"
 	"github.com/xferd/xferd/cmd/xferd/internal/config"
 	"github.com/xferd/xferd/cmd/xferd/internal/dev"
+	"github.com/xferd/xferd/cmd/xferd/internal/kernel"
 	"github.com/xferd/xferd/cmd/xferd/internal/node"
 	"github.com/xferd/xferd/cmd/xferd/internal/systemd"
 	"github.com/xferd/xferd/internal/fsroot"
@@ -36,7 +38,7 @@ const (
 
 const usage = `usage:
   xferd [--config FILE] [flags]           run a node
-  xferd check-config [--config FILE] ...  read the configuration and say what is wrong with it
+  xferd check-config [FILE] [flags]       read the configuration and say what is wrong with it
   xferd dev [--nodes N] [--dir DIR]       run a throw-away cluster on this machine
   xferd state check|dump DIR              look at a state directory while no xferd runs on it
   xferd state backup DIR FILE             copy it
@@ -54,6 +56,9 @@ func main() {
 
 func run(args []string, stdout, stderr io.Writer) int {
 	command := ""
+	if len(args) == 1 && (args[0] == "--version" || args[0] == "-version") {
+		args = []string{"version"}
+	}
 	if len(args) > 0 && (args[0] == "" || args[0][0] != '-') {
 		command, args = args[0], args[1:]
 	}
@@ -73,9 +78,15 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprint(stdout, usage)
 		return exitOK
 	}
-	fmt.Fprintf(stderr, "xferd: unknown command %q\n%s", command, usage)
+	hint := ""
+	if strings.HasSuffix(command, ".yaml") || strings.HasSuffix(command, ".yml") || strings.Contains(command, "/") {
+		hint = "; to run a node by a file, write xferd --config " + command
+	}
+	fmt.Fprintf(stderr, "xferd: unknown command %q%s\n%s", command, hint, usage)
 	return exitUsage
 }
+
+const checkConfigName = "xferd check-config"
 
 // load reads the configuration that the flags name. ok is false when it was
 // told already why there is none; then code is the exit code.
@@ -90,13 +101,18 @@ func load(name string, args []string, stdout, stderr io.Writer) (c config.Config
 	fs.StringVar(&path, "config", path, "the configuration `FILE` (XFERD_CONFIG)")
 	var flags config.Flags
 	flags.Define(fs)
-	switch err := fs.Parse(args); {
+	err := fs.Parse(args)
+	if file := fs.Arg(0); err == nil && file != "" && name == checkConfigName {
+		// The file may stand alone, before or after the flags.
+		path, err = file, fs.Parse(fs.Args()[1:])
+	}
+	switch {
 	case errors.Is(err, flag.ErrHelp):
 		return c, path, exitOK, false
 	case err != nil:
 		return c, path, exitUsage, false
 	case fs.NArg() > 0:
-		fmt.Fprintf(stderr, "xferd: unexpected argument %q\n%s", fs.Arg(0), usage)
+		fmt.Fprintf(stderr, "xferd: unexpected argument %q; a configuration file goes after --config\n%s", fs.Arg(0), usage)
 		return c, path, exitUsage, false
 	}
 	dir, err := os.Getwd()
@@ -108,19 +124,26 @@ func load(name string, args []string, stdout, stderr io.Writer) (c config.Config
 		fmt.Fprintln(stderr, "xferd: warning:", w)
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "xferd: configuration: %v\n", err)
+		tellMistakes(stderr, err)
 		return c, path, exitConfig, false
 	}
 	return c, path, exitOK, true
 }
 
+// tellMistakes writes one line for each thing that is wrong.
+func tellMistakes(w io.Writer, err error) {
+	for _, e := range config.Each(err) {
+		fmt.Fprintf(w, "xferd: configuration: %v\n", e)
+	}
+}
+
 func checkConfig(args []string, stdout, stderr io.Writer) int {
-	c, path, code, ok := load("xferd check-config", args, stdout, stderr)
+	c, path, code, ok := load(checkConfigName, args, stdout, stderr)
 	if !ok {
 		return code
 	}
 	if err := node.Check(c); err != nil {
-		fmt.Fprintf(stderr, "xferd: configuration: %v\n", err)
+		tellMistakes(stderr, err)
 		return exitConfig
 	}
 	if path == "" {
@@ -230,6 +253,9 @@ func onHangup(ctx context.Context, log *slog.Logger, reload func() error) (stop 
 // exitCode tells a supervisor whether starting again can help.
 func exitCode(err error) int {
 	if errors.Is(err, node.ErrConfig) {
+		return exitConfig
+	}
+	if _, ok := errors.AsType[*kernel.TooOldError](err); ok {
 		return exitConfig
 	}
 	if _, ok := errors.AsType[*store.FormatError](err); ok {
