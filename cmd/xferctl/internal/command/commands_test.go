@@ -161,6 +161,51 @@ func TestCompletion(t *testing.T) {
 	}
 }
 
+// TestPathWithoutNode: where a path is not there, or not allowed, the node that
+// was left out may be the cause.
+func TestPathWithoutNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		denied := &client.Error{Reason: "PATH_NOT_ALLOWED", ExitCode: 11, Node: "n1", Message: "not in an export"}
+		full := transfer(func(t *xferv1.Transfer) {
+			t.State, t.Error = allFailed, &xferv1.Error{Reason: "PATH_NOT_ALLOWED", Side: "destination", Node: "n1"}
+		})
+		for _, c := range []struct {
+			line string
+			api  *fake
+			want string // no more than one hint
+		}{
+			{"cp n2/data/x n3:/b", &fake{submitErr: denied}, `"n2/data/x" has no node in front, so it is a path of n1, which was asked; did you mean n2:/data/x?`},
+			{"cp /data/x n3:/b", &fake{submitErr: denied}, `did you mean NODE:/data/x?`},
+			{"cp n3:/data/x /b", &fake{full: full, waits: []wait{{t: full}}}, `"/b" has no node in front`},
+			{"cp n3:/data/x n1:/b", &fake{submitErr: denied}, ""},
+			{"cp /data/x n3:/b", &fake{submitErr: callError(xferv1.Reason_REASON_QUEUE_FULL, "full")}, ""},
+		} {
+			c.api.nodes = nodes()
+			r := (&world{api: c.api}).run(t, c.line)
+			if n := strings.Count(r.err, "did you mean"); r.code == 0 || !strings.Contains(r.err, c.want) || n > 1 || (n == 1) != (c.want != "") {
+				t.Errorf("%s: %+v", c.line, r)
+			}
+		}
+	})
+}
+
+// TestDryRunsAreMarked wherever a state is shown.
+func TestDryRunsAreMarked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dry := transfer(func(t *xferv1.Transfer) { t.Spec.DryRun = true })
+		api := &fake{full: dry, waits: []wait{{t: dry}}, listing: &client.Listing{Transfers: []*xferv1.Transfer{dry}}, events: []client.Event{{CaughtUp: true}, {Transfer: dry}}}
+		for line, want := range map[string]string{
+			"transfers ls": "n1/new    SUCCEEDED (dry run)  ", "transfers show n1/new": "SUCCEEDED (dry run) nodes/", "transfers wait n1/new": "SUCCEEDED (dry run)\n",
+			"transfers watch": "n1/new  SUCCEEDED (dry run)", "cp -n n1:/a/dir n2:/b/dir": "SUCCEEDED (dry run) nodes/", "cp -n -o json n1:/a/dir n2:/b/dir": `"state":"SUCCEEDED","dry_run":true,"exit_code":0`,
+			"transfers ls -o json": `"dry_run": true`,
+		} {
+			if r := (&world{api: api}).run(t, line); !strings.Contains(r.out, want) {
+				t.Errorf("%s: %+v", line, r)
+			}
+		}
+	})
+}
+
 // TestShutSocket: the kernel does not let the caller in. Nobody who waits gets
 // further, so the code is not that of a server that is away.
 func TestShutSocket(t *testing.T) {

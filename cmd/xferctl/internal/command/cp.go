@@ -46,7 +46,7 @@ func (a *app) cpCmd() *cobra.Command {
   xferctl cp -n n1:/data/set/ n2:/data/set      # what would be done?
   xferctl cp n1:/data/ n2:/data --exclude '*.tmp' --bwlimit 500MB --detach
   find . -newer mark -print0 | xferctl cp --files-from - -0 . n2:/data/new/`,
-		Args: usageArgs(cobra.MinimumNArgs(2)),
+		Args: between(2, noLimit, "at least one SOURCE and a DESTINATION"),
 		RunE: a.do(func(ctx context.Context, args []string) error {
 			return a.copy(ctx, &r, xferv1.Mode_MODE_COPY, args, func(p []place.Place) (place.Mapping, error) {
 				return place.Copy(p[:len(p)-1], p[len(p)-1])

@@ -26,7 +26,7 @@ func (a *app) explainCmd() *cobra.Command {
 		Short:   "Say by which path a copy would go, and why",
 		Long:    explainLong,
 		Example: "  xferctl explain n1:/data/set n2:/data/\n  xferctl explain --transport rdma n1:/data/set n2:/data/",
-		Args:    usageArgs(cobra.MinimumNArgs(2)),
+		Args:    between(2, noLimit, "at least one SOURCE and a DESTINATION"),
 		RunE: a.do(func(ctx context.Context, args []string) error {
 			return a.explain(ctx, &s, args)
 		}),

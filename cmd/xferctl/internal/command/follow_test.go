@@ -30,6 +30,11 @@ func TestCopySucceeds(t *testing.T) {
 			t.Errorf("%+v", r)
 		}
 		golden(t, "copy.txt", r.out)
+		nothing := transfer(func(t *xferv1.Transfer) { t.Counters.BytesMoved = nil })
+		w.api.full, w.api.waits = nothing, []wait{{t: nothing}}
+		if r := w.run(t, "cp n1:/a/dir n2:/b/dir"); !strings.Contains(r.out, "  bytes:      0B moved of 13.0GiB in all files, in 10.0s\n") {
+			t.Errorf("a rate of nothing: %+v", r)
+		}
 		if quiet := (&world{api: w.api}).run(t, "cp -q n1:/a/dir n2:/b/dir"); quiet.out+quiet.err != "" || quiet.code != 0 {
 			t.Errorf("%+v", quiet)
 		}
@@ -76,6 +81,24 @@ func TestDryRunPrintsMappingFirst(t *testing.T) {
 			t.Errorf("%+v", r)
 		}
 		golden(t, "dryrun.txt", r.out)
+	})
+}
+
+// TestItemOfOneFile: what is copied may be the destination itself.
+func TestItemOfOneFile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		full := transfer(func(t *xferv1.Transfer) {
+			t.Spec.Destination = &xferv1.Destination{Destination: &xferv1.Destination_Path{Path: []byte("/b/vm.img")}}
+		})
+		w := &world{api: &fake{full: full, waits: []wait{{t: full}}, entries: []*xferv1.EntryResult{
+			{Kind: xferv1.EntryKind_ENTRY_KIND_FILE, Outcome: xferv1.Outcome_OUTCOME_PUBLISHED, Changes: []xferv1.Change{xferv1.Change_CHANGE_NEW}},
+		}}}
+		if r := w.run(t, "cp -i n1:/a/vm.img n2:/b/vm.img"); !strings.HasPrefix(r.out, ">f+++++++++ vm.img\n") {
+			t.Errorf("%+v", r)
+		}
+		if r := w.run(t, "transfers show --entries n1/new"); r.out != "PUBLISHED  vm.img\n" {
+			t.Errorf("%+v", r)
+		}
 	})
 }
 

@@ -3,6 +3,7 @@ package command
 import (
 	"context"
 	"errors"
+	"path"
 	"slices"
 
 	xferv1 "github.com/xferd/xferd/api/xfer/v1"
@@ -14,14 +15,14 @@ import (
 var errStop = errors.New("standard output is closed")
 
 // printItems prints every change of a transfer.
-func (f *follower) printItems(ctx context.Context) error {
+func (f *follower) printItems(ctx context.Context, t *xferv1.Transfer) error {
 	err := eachEntry(ctx, f.api, &xferv1.ListEntriesRequest{
 		Parent:   f.name,
 		Outcomes: []xferv1.Outcome{xferv1.Outcome_OUTCOME_PUBLISHED, xferv1.Outcome_OUTCOME_DELETED},
 	}, func(e *xferv1.EntryResult) error {
 		if f.events() {
 			f.a.event("entry", entryFields(e)...)
-		} else if it := item(e, f.compare); it.Changed() {
+		} else if it := item(e, f.compare, t.GetSpec()); it.Changed() {
 			f.a.outf("%s\n", it)
 		}
 		if f.a.out.failed != nil {
@@ -36,13 +37,13 @@ func (f *follower) printItems(ctx context.Context) error {
 }
 
 // item is an entry as --itemize shows it. compare is how files were compared:
-// by default another time alone has a file sent.
-func item(e *xferv1.EntryResult, compare xferv1.Compare) show.Item {
+// by default another time alone has a file sent. spec is what was asked for.
+func item(e *xferv1.EntryResult, compare xferv1.Compare, spec *xferv1.TransferSpec) show.Item {
 	has := func(c xferv1.Change) bool { return slices.Contains(e.GetChanges(), c) }
 	it := show.Item{
 		Kind:     kindLetter(e.GetKind()),
 		Hardlink: e.GetKind() == xferv1.EntryKind_ENTRY_KIND_HARDLINK,
-		Path:     string(e.GetPath()),
+		Path:     entryPath(e, spec),
 		Deleted:  e.GetOutcome() == xferv1.Outcome_OUTCOME_DELETED || has(xferv1.Change_CHANGE_DELETE),
 		New:      has(xferv1.Change_CHANGE_NEW) || has(xferv1.Change_CHANGE_TYPE),
 		Content:  has(xferv1.Change_CHANGE_CONTENT) || has(xferv1.Change_CHANGE_TARGET),
@@ -56,10 +57,20 @@ func item(e *xferv1.EntryResult, compare xferv1.Compare) show.Item {
 	}
 	bySize := compare == xferv1.Compare_COMPARE_SIZE || compare == xferv1.Compare_COMPARE_CHECKSUM
 	it.Moved = e.GetBytes() > 0 || it.Time && !bySize
-	if it.Path == "" {
-		it.Path = "./"
-	}
 	return it
+}
+
+// entryPath is the path of an entry as it is shown: "./" for a directory that
+// is the destination itself, and a name for anything else that is.
+func entryPath(e *xferv1.EntryResult, spec *xferv1.TransferSpec) string {
+	dest := string(spec.GetDestination().GetPath())
+	switch {
+	case len(e.GetPath()) > 0:
+		return string(e.GetPath())
+	case e.GetKind() == xferv1.EntryKind_ENTRY_KIND_DIRECTORY || dest == "":
+		return "./"
+	}
+	return path.Base(dest)
 }
 
 func kindLetter(k xferv1.EntryKind) byte {

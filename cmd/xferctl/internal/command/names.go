@@ -126,13 +126,26 @@ func (a *app) places(ctx context.Context, args []string) ([]place.Place, error) 
 	if !local {
 		return out, nil
 	}
-	id, err := a.localNode(ctx)
+	api, err := a.server(ctx)
 	if err != nil {
 		return nil, err
+	}
+	nodes, err := api.ListNodes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	id, err := a.localNode(ctx, api, nodes)
+	if err != nil {
+		return nil, err
+	}
+	var ids []string
+	for _, n := range nodes {
+		ids = append(ids, nodeID(n))
 	}
 	for i := range out {
 		if out[i].Node == "" {
 			out[i].Node = id
+			a.guessed(args[i], out[i], ids)
 		}
 	}
 	return out, nil
@@ -140,15 +153,7 @@ func (a *app) places(ctx context.Context, args []string) ([]place.Place, error) 
 
 // localNode returns the id of the node behind the unix socket: the one whose
 // report in the list is its own.
-func (a *app) localNode(ctx context.Context) (string, error) {
-	api, err := a.server(ctx)
-	if err != nil {
-		return "", err
-	}
-	nodes, err := api.ListNodes(ctx)
-	if err != nil {
-		return "", err
-	}
+func (a *app) localNode(ctx context.Context, api API, nodes []*xferv1.Node) (string, error) {
 	for _, n := range nodes {
 		if n.GetOwnReport() {
 			return nodeID(n), nil
@@ -156,7 +161,7 @@ func (a *app) localNode(ctx context.Context) (string, error) {
 	}
 	// A server that does not mark itself in the list still signs its errors: no
 	// node is called so.
-	_, err = api.GetNode(ctx, "no-such-node-"+strings.Repeat("x", 40))
+	_, err := api.GetNode(ctx, "no-such-node-"+strings.Repeat("x", 40))
 	if e := client.AsError(err); is(err, xferv1.Reason_REASON_NODE_UNKNOWN) && place.CheckNode(e.Node) == nil {
 		return e.Node, nil
 	}

@@ -50,7 +50,7 @@ func (a *app) drainCmd(name, short, long string, call func(API, context.Context,
 		Short:   short,
 		Long:    long,
 		Example: "  xferctl nodes " + name + " n3",
-		Args:    usageArgs(cobra.MinimumNArgs(1)),
+		Args:    between(1, noLimit, "at least one NODE"),
 		RunE: a.do(func(ctx context.Context, args []string) error {
 			for _, id := range args {
 				if err := place.CheckNode(id); err != nil {

@@ -27,7 +27,7 @@ func (f *follower) report(ctx context.Context, t *xferv1.Transfer) error {
 		code = exit.Interrupt
 	}
 	if f.itemize {
-		if err := f.printItems(ctx); err != nil {
+		if err := f.printItems(ctx, t); err != nil {
 			a.complain("the list of changes is not complete: " + err.Error())
 			if code == exit.OK {
 				code = exit.Failed
@@ -51,6 +51,7 @@ func (f *follower) report(ctx context.Context, t *xferv1.Transfer) error {
 	for _, l := range complaints(t) {
 		a.complain(l)
 	}
+	a.hint(t.GetError().GetReason(), t.GetError().GetNode())
 	if f.interrupted {
 		a.complain("the transfer was over before it could be cancelled")
 	}
@@ -61,6 +62,7 @@ func endFields(t *xferv1.Transfer, code int) []record.Field {
 	return []record.Field{
 		{Name: "name", Value: t.GetName()},
 		{Name: "state", Value: stateWord(t.GetState())},
+		{Name: "dry_run", Value: t.GetSpec().GetDryRun()},
 		{Name: "exit_code", Value: code},
 		{Name: "exit_reason", Value: t.GetError().GetReason()},
 		{Name: "total_known", Value: t.GetCounters().GetTotalKnown()},
@@ -90,7 +92,7 @@ func summary(t *xferv1.Transfer, verbose bool) []string {
 	} {
 		files = append(files, show.Count(n.n)+" "+n.what)
 	}
-	out := []string{stateWord(t.GetState()) + " " + t.GetName(), "  files:      " + strings.Join(files, ", ")}
+	out := []string{stateText(t) + " " + t.GetName(), "  files:      " + strings.Join(files, ", ")}
 	if l := others(c, dry); l != "" {
 		out = append(out, "  others:     "+l)
 	}
@@ -98,7 +100,11 @@ func summary(t *xferv1.Transfer, verbose bool) []string {
 		out = append(out, fmt.Sprintf("  bytes:      %s in all files", show.Size(c.GetBytesTotal())))
 		return append(out, "  this was a dry run: nothing was changed")
 	}
-	out = append(out, fmt.Sprintf("  bytes:      %s moved of %s in all files, in %s, %s", show.Size(moved), show.Size(c.GetBytesTotal()), show.Elapsed(took), show.Rate(moved, took)))
+	bytes := fmt.Sprintf("  bytes:      %s moved of %s in all files, in %s", show.Size(moved), show.Size(c.GetBytesTotal()), show.Elapsed(took))
+	if moved > 0 {
+		bytes += ", " + show.Rate(moved, took)
+	}
+	out = append(out, bytes)
 	if p.GetTransport() != "" {
 		out = append(out, "  transport:  "+transportLine(p))
 	}

@@ -47,7 +47,9 @@ func (a *app) root() *cobra.Command {
 		SilenceUsage:  true,
 		Args:          groupArgs,
 		RunE:          groupRun,
+		Version:       versionText(),
 	}
+	cmd.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	f := cmd.PersistentFlags()
 	f.StringVar(&a.flags.server, "server", "", "where xferd is: unix:///path or host:port (default \""+settings.DefaultServer+"\")")
 	f.StringVar(&a.flags.ca, "ca", "", "file with the certificates (PEM) that a remote server's must be signed by")
@@ -97,20 +99,24 @@ func groupRun(cmd *cobra.Command, _ []string) error {
 	return exit.Silent(exit.Usage)
 }
 
-// usageArgs makes the errors of an argument check usage errors.
-func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		return exit.With(exit.Usage, check(cmd, args))
-	}
-}
+// noLimit as the highest number of arguments.
+const noLimit = -1
 
 // between checks the number of arguments, and says by their names what is
-// wanted. A max of -1 is no limit.
+// wanted: "cp takes at least one SOURCE and a DESTINATION, but one
+// argument was given".
 func between(low, high int, names string) cobra.PositionalArgs {
-	return usageArgs(func(_ *cobra.Command, args []string) error {
-		if len(args) < low || high >= 0 && len(args) > high {
-			return fmt.Errorf("wanted are %s, but there are %d arguments", names, len(args))
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) >= low && (high == noLimit || len(args) <= high) {
+			return nil
 		}
-		return nil
-	})
+		given := fmt.Sprintf("%d arguments were given", len(args))
+		switch len(args) {
+		case 0:
+			given = "none was given"
+		case 1:
+			given = "one argument was given"
+		}
+		return exit.Usagef("%s takes %s, but %s", strings.TrimPrefix(cmd.CommandPath(), cmd.Root().Name()+" "), names, given)
+	}
 }

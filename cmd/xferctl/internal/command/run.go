@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/xferd/xferd/api/client"
 	"github.com/xferd/xferd/cmd/xferctl/internal/exit"
 	"github.com/xferd/xferd/cmd/xferctl/internal/settings"
 	"github.com/xferd/xferd/cmd/xferctl/internal/show"
@@ -45,6 +46,7 @@ type app struct {
 	set      settings.Settings
 	flags    globalFlags
 	api      API
+	guesses  []guess
 }
 
 // Run runs one command line, without the program's name, and returns the exit
@@ -70,6 +72,9 @@ func (a *app) finish(cmd *cobra.Command, err error) int {
 	code := codeOf(err)
 	if e, ok := errors.AsType[*exit.Error](err); err != nil && (!ok || e.Err != nil) {
 		a.complain(a.errorText(err))
+		if isCall(err) {
+			a.hint(client.ReasonOf(err), client.AsError(err).Node)
+		}
 		if code == exit.Usage && cmd != nil && !isCall(err) {
 			a.errf("Run '%s --help' for usage.\n", cmd.CommandPath())
 		}

@@ -84,6 +84,15 @@ func word[E interface{ String() string }](e E, prefix string) string {
 
 func stateWord(s xferv1.State) string { return word(s, "STATE_") }
 
+// stateText is the state of a transfer for people, who must not take a dry run
+// for a copy.
+func stateText(t *xferv1.Transfer) string {
+	if t.GetSpec().GetDryRun() {
+		return stateWord(t.GetState()) + " (dry run)"
+	}
+	return stateWord(t.GetState())
+}
+
 func terminal(s xferv1.State) bool {
 	switch s {
 	case xferv1.State_STATE_SUCCEEDED, xferv1.State_STATE_PARTIALLY_SUCCEEDED, xferv1.State_STATE_FAILED, xferv1.State_STATE_CANCELLED:

@@ -44,7 +44,7 @@ func (a *app) submitCmd() *cobra.Command {
 		Example: `  xferctl submit -f spec.yaml
   xferctl transfers wait "$(xferctl submit -f spec.yaml)"
   generate-spec | xferctl submit -f - --id nightly-17`,
-		Args: between(0, 0, "flags alone"),
+		Args: between(0, 0, "only flags"),
 		RunE: a.do(func(ctx context.Context, _ []string) error { return a.submit(ctx, file, id, validate) }),
 	}
 	cmd.Flags().StringVarP(&file, "file", "f", "", "the `file`, - is stdin")

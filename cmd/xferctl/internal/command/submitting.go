@@ -33,7 +33,7 @@ func (f *follower) submitted(ctx context.Context, req *xferv1.SubmitTransferRequ
 		return err
 	}
 	f.name, f.known = submitted.GetName(), true
-	f.announce(submitted.AlreadyExisted)
+	f.announce(submitted)
 	if f.detach {
 		return nil
 	}
@@ -93,10 +93,10 @@ func (f *follower) interruptedSubmit(ctx context.Context, s os.Signal) error {
 }
 
 // announce says what was submitted, before it runs.
-func (f *follower) announce(existed bool) {
+func (f *follower) announce(t *client.Submitted) {
 	a := f.a
 	if f.events() {
-		fields := []record.Field{{Name: "name", Value: f.name}, {Name: "already_existed", Value: existed}}
+		fields := []record.Field{{Name: "name", Value: f.name}, {Name: "already_existed", Value: t.AlreadyExisted}, {Name: "dry_run", Value: t.GetSpec().GetDryRun()}}
 		if f.mapping != nil {
 			fields = append(fields, record.Field{Name: "mapping", Value: mappingRecord(*f.mapping)})
 		}
@@ -112,7 +112,7 @@ func (f *follower) announce(existed bool) {
 	case a.flags.verbose:
 		a.errf("%s\n", f.name)
 	}
-	if existed {
+	if t.AlreadyExisted {
 		a.warn("the transfer exists already and is followed: " + f.name)
 	}
 }

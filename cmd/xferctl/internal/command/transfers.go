@@ -71,15 +71,15 @@ func (a *app) printSteered(ts []*xferv1.Transfer) error {
 		return record.Object{{Name: "transfers", Value: record.List(ts)}}
 	}, func() error {
 		for _, t := range ts {
-			a.outf("%s  %s\n", t.GetName(), stateWord(t.GetState()))
+			a.outf("%s  %s\n", t.GetName(), stateText(t))
 		}
 		return nil
 	})
 }
 
-func stateCell(s xferv1.State) show.Cell {
-	c := show.Cell{Text: stateWord(s)}
-	switch s {
+func stateCell(t *xferv1.Transfer) show.Cell {
+	c := show.Cell{Text: stateText(t)}
+	switch t.GetState() {
 	case xferv1.State_STATE_SUCCEEDED:
 		c.Color = show.Green
 	case xferv1.State_STATE_FAILED:

@@ -81,7 +81,7 @@ func (a *app) transfersLsCmd() *cobra.Command {
 for 30 days. Where a node did not answer, its transfers are missing: then there is
 a warning and exit code 5.`,
 		Example: "  xferctl transfers ls --active\n  xferctl transfers ls --node n1 --state failed,partially_succeeded\n  xferctl transfers ls --label job=nightly -o json",
-		Args:    between(0, 0, "flags alone"),
+		Args:    between(0, 0, "only flags"),
 		RunE:    a.do(func(ctx context.Context, _ []string) error { return a.listTransfers(ctx, &l) }),
 	}
 	l.bind(a, cmd)
@@ -141,7 +141,7 @@ func transferRow(t *xferv1.Transfer) []show.Cell {
 	}
 	from, to := ends(t)
 	return []show.Cell{
-		show.T(show.Name(shortName(t.GetName()))), stateCell(t.GetState()), show.N(done), show.N(total),
+		show.T(show.Name(shortName(t.GetName()))), stateCell(t), show.N(done), show.N(total),
 		show.T(show.When(t.GetCreateTime().AsTime())), show.T(from), show.T(to),
 	}
 }

@@ -115,13 +115,21 @@ func transferPairs(t *xferv1.Transfer) [][2]string {
 }
 
 func (a *app) showEntries(ctx context.Context, api API, req *xferv1.ListEntriesRequest) error {
+	var spec *xferv1.TransferSpec // for the name of what is the destination itself
 	err := eachEntry(ctx, api, req, func(e *xferv1.EntryResult) error {
 		if a.set.Output != "table" {
 			if err := a.write(record.Line(record.Of(e))); err != nil {
 				return err
 			}
 		} else {
-			a.outf("%s\n", entryLine(e))
+			if len(e.GetPath()) == 0 && spec == nil {
+				t, err := api.Get(ctx, req.GetParent())
+				if err != nil {
+					return err
+				}
+				spec = t.GetSpec()
+			}
+			a.outf("%s\n", entryLine(e, spec))
 		}
 		if a.out.failed != nil {
 			return errStop
@@ -135,12 +143,8 @@ func (a *app) showEntries(ctx context.Context, api API, req *xferv1.ListEntriesR
 }
 
 // entryLine is "FAILED     path: why", or with what was lost.
-func entryLine(e *xferv1.EntryResult) string {
-	path := string(e.GetPath())
-	if path == "" {
-		path = "./"
-	}
-	l := fmt.Sprintf("%-10s %s", word(e.GetOutcome(), "OUTCOME_"), show.Name(path))
+func entryLine(e *xferv1.EntryResult, spec *xferv1.TransferSpec) string {
+	l := fmt.Sprintf("%-10s %s", word(e.GetOutcome(), "OUTCOME_"), show.Name(entryPath(e, spec)))
 	if len(e.GetLost()) > 0 {
 		var lost []string
 		for _, p := range e.GetLost() {

@@ -24,7 +24,7 @@ exits with 13.
 
 ` + nameUse,
 		Example: "  xferctl transfers cancel n1/nightly-17\n  xferctl transfers cancel --purge n1/nightly-17",
-		Args:    usageArgs(cobra.MinimumNArgs(1)),
+		Args:    between(1, noLimit, "at least one TRANSFER"),
 		RunE: a.do(func(ctx context.Context, args []string) error {
 			return a.steer(ctx, args, func(api API, name string) (*xferv1.Transfer, error) {
 				return api.Cancel(ctx, name, purge)
@@ -42,7 +42,7 @@ func (a *app) transfersPauseCmd() *cobra.Command {
 		Short:   "Pause transfers until they are resumed",
 		Long:    "Pause transfers until they are resumed. They keep their place at the destination,\nso that no other transfer can write there meanwhile.\n\n" + nameUse,
 		Example: "  xferctl transfers pause n1/nightly-17",
-		Args:    usageArgs(cobra.MinimumNArgs(1)),
+		Args:    between(1, noLimit, "at least one TRANSFER"),
 		RunE: a.do(func(ctx context.Context, args []string) error {
 			return a.steer(ctx, args, func(api API, name string) (*xferv1.Transfer, error) { return api.Pause(ctx, name) })
 		}),
@@ -56,7 +56,7 @@ func (a *app) transfersResumeCmd() *cobra.Command {
 		Short:   "Let paused transfers go on",
 		Long:    "Let paused transfers go on. For one that failed or was cancelled see retry, or run\nthe same command again.\n\n" + nameUse,
 		Example: "  xferctl transfers resume n1/nightly-17",
-		Args:    usageArgs(cobra.MinimumNArgs(1)),
+		Args:    between(1, noLimit, "at least one TRANSFER"),
 		RunE: a.do(func(ctx context.Context, args []string) error {
 			return a.steer(ctx, args, func(api API, name string) (*xferv1.Transfer, error) { return api.Resume(ctx, name) })
 		}),

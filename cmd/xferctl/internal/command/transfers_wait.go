@@ -24,7 +24,7 @@ succeed. Ending wait, by whatever signal, never cancels a transfer.
 
 ` + nameUse,
 		Example: "  xferctl transfers wait n1/nightly-17\n  xferctl transfers wait --timeout 10m n1/a n2/b || echo \"$?\"   # 75: not over yet",
-		Args:    usageArgs(cobra.MinimumNArgs(1)),
+		Args:    between(1, noLimit, "at least one TRANSFER"),
 		RunE: a.do(func(ctx context.Context, args []string) error {
 			if timeout < 0 {
 				return exit.Usagef("--timeout %s: write a duration such as 10m", timeout)
@@ -92,7 +92,7 @@ func (a *app) waited(ctx context.Context, api API, t *xferv1.Transfer) (int, err
 			a.outf("---\n")
 			err = a.write(record.YAML(record.Of(t)))
 		default:
-			a.outf("%s  %s\n", t.GetName(), stateWord(t.GetState()))
+			a.outf("%s  %s\n", t.GetName(), stateText(t))
 			err = nil
 		}
 		if err != nil {

@@ -135,7 +135,7 @@ func (a *app) watched(e client.Event) {
 
 func watchLine(t *xferv1.Transfer) string {
 	c := t.GetCounters()
-	l := fmt.Sprintf("%s  %s  %s", show.When(t.GetUpdateTime().AsTime()), show.Name(shortName(t.GetName())), stateWord(t.GetState()))
+	l := fmt.Sprintf("%s  %s  %s", show.When(t.GetUpdateTime().AsTime()), show.Name(shortName(t.GetName())), stateText(t))
 	if c.GetBytesTotal() > 0 {
 		of := " of "
 		if !c.GetTotalKnown() {

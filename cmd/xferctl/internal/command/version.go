@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"fmt"
 	"runtime"
 
 	"github.com/spf13/cobra"
@@ -18,13 +19,18 @@ func (a *app) versionCmd() *cobra.Command {
 		Example: "  xferctl version",
 		Args:    between(0, 0, "no arguments"),
 		RunE: a.do(func(context.Context, []string) error {
-			platform := runtime.GOOS + "/" + runtime.GOARCH
 			return a.print(func() any {
-				return record.Object{{Name: "version", Value: version.String()}, {Name: "go", Value: runtime.Version()}, {Name: "platform", Value: platform}}
+				return record.Object{{Name: "version", Value: version.String()}, {Name: "go", Value: runtime.Version()}, {Name: "platform", Value: platform()}}
 			}, func() error {
-				a.outf("xferctl %s (%s, %s)\n", version.String(), runtime.Version(), platform)
+				a.outf("xferctl %s\n", versionText())
 				return nil
 			})
 		}),
 	}
+}
+
+func platform() string { return runtime.GOOS + "/" + runtime.GOARCH }
+
+func versionText() string {
+	return fmt.Sprintf("%s (%s, %s)", version.String(), runtime.Version(), platform())
 }

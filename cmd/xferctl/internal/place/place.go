@@ -69,7 +69,7 @@ func Parse(arg string, cwd func() (string, error)) (Place, error) {
 	case rest[0] == '@':
 		return Place{}, fmt.Errorf("%q names a memory region, which this command cannot copy", arg)
 	case rest[0] != '/':
-		return Place{}, fmt.Errorf("%q: the path on a node must be absolute (for a file of this node whose name has a colon, write ./%s)", arg, arg)
+		return Place{}, fmt.Errorf("%q: the path on a node must be absolute; did you mean %s:/%s? (for a file of this node whose name has a colon, write ./%s)", arg, node, rest, arg)
 	}
 	p, slash, err := clean(rest)
 	if err != nil {
