@@ -137,6 +137,7 @@ func TestWatch(t *testing.T) {
 	if r.code != 10 || r.out != want || !strings.Contains(r.err, "no answer from n3") || !strings.Contains(r.err, "n3 answers again") {
 		t.Errorf("%+v", r)
 	}
+	w.api.events = append(w.api.events, w.api.events[4]) // told twice
 	if r := w.run(t, "transfers watch -o json"); strings.Count(r.out, "\n") != 5 || !strings.Contains(r.out, `"event":"owner_lost"`) {
 		t.Errorf("%+v", r)
 	}
@@ -223,7 +224,7 @@ func (b broken) Write([]byte) (int, error) { return 0, b.err }
 
 func TestBrokenOutput(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		for _, line := range []string{"nodes", "version", "cp --detach n1:/a n2:/b", "cp -o json n1:/a n2:/b", "cp n1:/a/dir n2:/b/dir", "transfers watch", "nodes --help"} {
+		for _, line := range []string{"nodes", "version", "cp --detach n1:/a n2:/b", "cp -o json n1:/a n2:/b", "cp n1:/a/dir n2:/b/dir", "transfers watch --all", "nodes --help"} {
 			api := &fake{nodes: nodes(), full: transfer(nil), waits: []wait{{t: running(1, true), block: true}, {t: transfer(nil)}}, events: []client.Event{{Transfer: transfer(nil)}}}
 			if r := (&world{api: api, stdout: broken{syscall.EPIPE}}).run(t, line); r.code != 141 || r.err != "" {
 				t.Errorf("%s, nobody reads: %+v", line, r)

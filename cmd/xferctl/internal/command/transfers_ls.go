@@ -30,7 +30,6 @@ func (l *listFlags) bind(a *app, cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&l.node, "node", "", "only those that this `node` owns (default all nodes)")
 	f.StringSliceVar(&l.states, "state", nil, "only those in one of these `states`: "+strings.ToLower(strings.Join(stateWords(), ", ")))
-	f.BoolVar(&l.active, "active", false, "only those that are not over")
 	f.Var(&l.labels, "label", "only those with this `key=value`; may be given again")
 	f.StringVar(&l.principal, "principal", "", "only those that this `principal` submitted")
 	_ = cmd.RegisterFlagCompletionFunc("node", a.completeNodes)
@@ -85,6 +84,7 @@ a warning and exit code 5.`,
 		RunE:    a.do(func(ctx context.Context, _ []string) error { return a.listTransfers(ctx, &l) }),
 	}
 	l.bind(a, cmd)
+	cmd.Flags().BoolVar(&l.active, "active", false, "only those that are not over")
 	cmd.Flags().BoolVar(&l.incoming, "incoming", false, "with --node: those of which it is the target instead of the owner")
 	return cmd
 }
