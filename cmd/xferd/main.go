@@ -104,7 +104,10 @@ func load(name string, args []string, stdout, stderr io.Writer) (c config.Config
 	err := fs.Parse(args)
 	if file := fs.Arg(0); err == nil && file != "" && name == checkConfigName {
 		// The file may stand alone, before or after the flags.
-		path, err = file, fs.Parse(fs.Args()[1:])
+		rest := fs.Args()[1:]
+		if err = fs.Set("config", file); err == nil {
+			err = fs.Parse(rest)
+		}
 	}
 	switch {
 	case errors.Is(err, flag.ErrHelp):

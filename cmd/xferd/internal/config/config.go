@@ -30,6 +30,11 @@ type Config struct {
 	Times        Times
 	Insecure     bool
 	Log          Log
+
+	// Origins says where each key was set, for messages: FILE:LINE:COLUMN, a
+	// flag, an environment variable. Elements of lists have keys of their own,
+	// such as exports[0], and "" is the file. What has its default is not in it.
+	Origins map[string]string
 }
 
 // Listen are the addresses of a node, each host:port, and its unix socket. An
@@ -164,6 +169,28 @@ func label(key string) func(*Config, string) error {
 		c.Labels[key] = v
 		return nil
 	}
+}
+
+// apply sets one key to v, and remembers where that was asked for.
+func (c *Config) apply(s setting, v, where string) error {
+	c.origin(s.key, where)
+	switch s.key {
+	case "exports":
+		c.origin(element(s.key, len(c.Exports)), where)
+	case "join":
+		c.origin(element(s.key, len(c.Join)), where)
+	}
+	if err := s.set(c, v); err != nil {
+		return &Mistake{Where: where, Key: s.key, Err: err}
+	}
+	return nil
+}
+
+func (c *Config) origin(key, where string) {
+	if c.Origins == nil {
+		c.Origins = map[string]string{}
+	}
+	c.Origins[key] = where
 }
 
 // keys returns every key of the file, sections included.

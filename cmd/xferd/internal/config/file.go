@@ -1,11 +1,13 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 
+	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
 )
@@ -13,171 +15,197 @@ import (
 // maxFile bounds a configuration file; a larger one is certainly another file.
 const maxFile = 1 << 20
 
-// FileError is a mistake in a configuration file.
-type FileError struct {
-	Path         string
-	Line, Column int // 0: the whole file
-	Msg          string
-}
-
-func (e *FileError) Error() string {
-	if e.Line == 0 {
-		return fmt.Sprintf("%s: %s", e.Path, e.Msg)
-	}
-	return fmt.Sprintf("%s:%d:%d: %s", e.Path, e.Line, e.Column, e.Msg)
-}
-
-// readFile applies the file at path to c. It returns the keys that it set.
-func readFile(path string, c *Config) (map[string]bool, error) {
+// readFile applies the file at path to c. It returns the keys that it set, and
+// where.
+func readFile(path string, c *Config) (map[string]string, error) {
 	st, err := os.Stat(path)
 	if err != nil {
 		return nil, err
 	}
 	if !st.Mode().IsRegular() || st.Size() > maxFile {
-		return nil, &FileError{Path: path, Msg: "not a regular file of at most 1 MiB"}
+		return nil, &Mistake{Where: path, Err: errors.New("not a regular file of at most 1 MiB")}
 	}
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
-	f, err := parser.ParseBytes(b, 0)
+	// The parser would tell of keys that are there twice, but without a file.
+	f, err := parser.ParseBytes(b, 0, parser.AllowDuplicateMapKey())
+	r := &reader{path: path, c: c, seen: map[string]string{}}
+	c.origin("", path)
 	if err != nil {
-		return nil, &FileError{Path: path, Msg: err.Error()}
+		return nil, r.syntax(err)
 	}
-	r := &reader{path: path, c: c, seen: map[string]bool{}}
 	if len(f.Docs) > 1 {
-		return nil, &FileError{Path: path, Msg: "more than one YAML document"}
+		return nil, &Mistake{Where: path, Err: errors.New("more than one YAML document: write one, without ---")}
 	}
 	for _, d := range f.Docs {
-		if d.Body == nil {
-			continue
-		}
-		if err := r.section("", d.Body); err != nil {
-			return nil, err
+		if d.Body != nil {
+			r.section("", d.Body)
 		}
 	}
-	return r.seen, nil
+	return r.seen, errors.Join(r.mistakes...)
 }
 
 type reader struct {
-	path string
-	c    *Config
-	seen map[string]bool
+	path     string
+	c        *Config
+	seen     map[string]string // keys, and where they are
+	mistakes []error
 }
 
-func (r *reader) fail(n ast.Node, format string, args ...any) error {
+// syntax tells of a file that is no YAML.
+func (r *reader) syntax(err error) error {
+	m := &Mistake{Where: r.path, Err: fmt.Errorf("not YAML: %w", err)}
+	if e, ok := errors.AsType[yaml.Error](err); ok {
+		m.Err = fmt.Errorf("not YAML: %s", e.GetMessage())
+		if t := e.GetToken(); t != nil && t.Position != nil {
+			m.Where = fmt.Sprintf("%s:%d:%d", r.path, t.Position.Line, t.Position.Column)
+		}
+	}
+	return m
+}
+
+func (r *reader) at(n ast.Node) string {
 	p := n.GetToken().Position
-	return &FileError{Path: r.path, Line: p.Line, Column: p.Column, Msg: fmt.Sprintf(format, args...)}
+	return fmt.Sprintf("%s:%d:%d", r.path, p.Line, p.Column)
+}
+
+// fail notes a mistake; reading goes on, so that all are told at once.
+func (r *reader) fail(n ast.Node, key, format string, args ...any) {
+	r.mistakes = append(r.mistakes, &Mistake{Where: r.at(n), Key: key, Err: fmt.Errorf(format, args...)})
 }
 
 // section reads the mapping n whose keys all begin with prefix.
-func (r *reader) section(prefix string, n ast.Node) error {
+func (r *reader) section(prefix string, n ast.Node) {
+	name := strings.TrimSuffix(prefix, ".")
 	m, ok := n.(ast.MapNode)
 	if !ok {
-		if n.Type() == ast.NullType {
-			return nil
+		switch {
+		case n.Type() == ast.NullType:
+		case name == "":
+			r.fail(n, "", "the file is no list of keys: write lines such as name: n1")
+		default:
+			r.fail(n, name, "it has keys of its own: write %s: {KEY: VALUE}", name)
 		}
-		what := strings.TrimSuffix(prefix, ".")
-		if what == "" {
-			what = "the file"
-		}
-		return r.fail(n, "%s must be a list of keys and values", what)
+		return
 	}
 	for it := m.MapRange(); it.Next(); {
 		k := it.Key()
 		key := prefix + k.String()
-		if r.seen[key] {
-			return r.fail(k, "%s is set twice", key)
+		if first, twice := r.seen[key]; twice {
+			r.fail(k, "", "duplicate key %q: it is set at %s already; leave one of them out", key, first)
+			continue
 		}
-		r.seen[key] = true
-		if err := r.value(key, k, it.Value()); err != nil {
-			return err
-		}
+		r.seen[key] = r.at(k)
+		r.value(key, k, it.Value())
 	}
-	return nil
 }
 
-func (r *reader) value(key string, k, v ast.Node) error {
+func (r *reader) value(key string, k, v ast.Node) {
 	if key == "exports" {
-		return r.exports(v)
+		r.exports(v)
+		return
 	}
 	for _, s := range settings {
 		if s.key == key {
-			return r.scalar(s, v)
+			r.scalar(s, v)
+			return
 		}
 		if strings.HasPrefix(s.key, key+".") {
-			return r.section(key+".", v)
+			r.section(key+".", v)
+			return
 		}
 	}
 	hint := ""
 	if n := nearest(key, keys()); n != "" {
 		hint = fmt.Sprintf("; did you mean %s?", n)
 	}
-	return r.fail(k, "unknown key %s%s", key, hint)
+	r.fail(k, "", "unknown key %s%s", key, hint)
 }
 
-func (r *reader) scalar(s setting, v ast.Node) error {
+func (r *reader) scalar(s setting, v ast.Node) {
 	values := []ast.Node{v}
 	if seq, ok := v.(*ast.SequenceNode); ok {
 		if !s.list {
-			return r.fail(v, "%s takes one value, not a list", s.key)
+			r.fail(v, s.key, "it takes one value, not a list: write %s: VALUE", s.key)
+			return
 		}
 		values = seq.Values
 	}
 	for _, v := range values {
 		sc, ok := v.(ast.ScalarNode)
 		if !ok {
-			return r.fail(v, "%s takes a plain value", s.key)
+			r.fail(v, s.key, "it takes a plain value: write %s: VALUE", s.key)
+			continue
 		}
 		str := ""
 		if x := sc.GetValue(); x != nil {
 			str = fmt.Sprint(x)
 		}
-		if err := s.set(r.c, str); err != nil {
-			return r.fail(v, "%s: %v", s.key, err)
+		if err := r.c.apply(s, str, r.at(v)); err != nil {
+			r.mistakes = append(r.mistakes, err)
 		}
 	}
-	return nil
 }
 
 // exports reads a list of {path, mode}, or of PATH:mode.
-func (r *reader) exports(v ast.Node) error {
+func (r *reader) exports(v ast.Node) {
 	seq, ok := v.(*ast.SequenceNode)
 	if !ok {
-		return r.fail(v, "exports must be a list such as [{path: /data, mode: rw}]")
+		r.fail(v, "exports", "it must be a list: write [{path: /data, mode: rw}]")
+		return
 	}
-	for _, item := range seq.Values {
+	r.c.origin("exports", r.at(v))
+	for i, item := range seq.Values {
+		key := element("exports", i)
 		if sc, ok := item.(ast.ScalarNode); ok {
 			if err := addExport(r.c, fmt.Sprint(sc.GetValue())); err != nil {
-				return r.fail(item, "exports: %v", err)
+				r.fail(item, key, "%w", err)
+				r.c.Exports = append(r.c.Exports, Export{}) // the others keep their places
+				continue
 			}
+		} else {
+			r.c.Exports = append(r.c.Exports, r.export(key, item))
+		}
+		r.c.origin(element("exports", len(r.c.Exports)-1), r.at(item))
+	}
+}
+
+// export reads {path: P, mode: M}.
+func (r *reader) export(key string, item ast.Node) (e Export) {
+	m, ok := item.(ast.MapNode)
+	if !ok {
+		r.fail(item, key, "it is no export: write {path: /data, mode: rw}")
+		return e
+	}
+	before := len(r.mistakes)
+	seen := map[string]string{}
+	for it := m.MapRange(); it.Next(); {
+		k := it.Key().String()
+		if first, twice := seen[k]; twice {
+			r.fail(it.Key(), "", "duplicate key %q: it is set at %s already; leave one of them out", key+"."+k, first)
 			continue
 		}
-		m, ok := item.(ast.MapNode)
+		seen[k] = r.at(it.Key())
+		sc, ok := it.Value().(ast.ScalarNode)
 		if !ok {
-			return r.fail(item, "an export is {path: /data, mode: rw}")
+			r.fail(it.Value(), key+"."+k, "it takes a plain value: write {path: /data, mode: rw}")
+			continue
 		}
-		var e Export
-		for it := m.MapRange(); it.Next(); {
-			sc, ok := it.Value().(ast.ScalarNode)
-			if !ok {
-				return r.fail(it.Value(), "exports: %s takes a plain value", it.Key())
-			}
-			switch val := fmt.Sprint(sc.GetValue()); it.Key().String() {
-			case "path":
-				e.Path = val
-			case "mode":
-				e.Mode = val
-			default:
-				return r.fail(it.Key(), "unknown key exports.%s; an export has path and mode", it.Key())
-			}
+		switch val := fmt.Sprint(sc.GetValue()); k {
+		case "path":
+			e.Path = val
+		case "mode":
+			e.Mode = val
+		default:
+			r.fail(it.Key(), "", "unknown key exports.%s; an export has path and mode", k)
 		}
-		if err := e.check(); err != nil {
-			return r.fail(item, "%v", err)
-		}
-		r.c.Exports = append(r.c.Exports, e)
 	}
-	return nil
+	if err := e.check(); err != nil && len(r.mistakes) == before {
+		r.fail(item, key, "%w", err)
+	}
+	return e
 }
 
 // absolute makes the paths of c absolute, relative ones beside the file.

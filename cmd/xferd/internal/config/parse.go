@@ -12,9 +12,9 @@ func parseDuration(v string) (time.Duration, error) {
 	d, err := time.ParseDuration(v)
 	switch {
 	case err != nil:
-		return 0, fmt.Errorf("%q is not a duration such as 90s, 10m or 168h", v)
+		return 0, fmt.Errorf("%q is not a duration: write a number with its unit, such as 90s, 10m or 168h", v)
 	case d <= 0:
-		return 0, fmt.Errorf("%q must be more than zero", v)
+		return 0, fmt.Errorf("%q must be more than zero: write a duration such as 90s, 10m or 168h", v)
 	}
 	return d, nil
 }
@@ -26,7 +26,7 @@ func parseBool(v string, into *bool) error {
 	case "false":
 		*into = false
 	default:
-		return fmt.Errorf("%q is neither true nor false", v)
+		return fmt.Errorf("%q is neither true nor false: write one of them", v)
 	}
 	return nil
 }
@@ -35,7 +35,7 @@ func count(get func(*Config) *int) func(*Config, string) error {
 	return func(c *Config, v string) error {
 		n, err := strconv.Atoi(v)
 		if err != nil || n < 1 || n > 1_000_000 {
-			return fmt.Errorf("%q is not a number from 1 to 1000000", v)
+			return fmt.Errorf("%q is not a number from 1 to 1000000: write one", v)
 		}
 		*get(c) = n
 		return nil
@@ -58,11 +58,11 @@ func addExport(c *Config, v string) error {
 }
 
 func (e Export) check() error {
-	if e.Mode != "ro" && e.Mode != "rw" {
-		return fmt.Errorf("export %s: mode %q is neither ro nor rw", e.Path, e.Mode)
-	}
 	if e.Path == "" {
-		return errors.New("an export needs a path")
+		return errors.New("it has no path: write {path: /data, mode: rw}")
+	}
+	if e.Mode != "ro" && e.Mode != "rw" {
+		return fmt.Errorf("%s has the mode %q, which is neither ro nor rw: write {path: %s, mode: ro} or {path: %[1]s, mode: rw}", e.Path, e.Mode, e.Path)
 	}
 	return nil
 }

@@ -44,6 +44,8 @@ type Options struct {
 	// NoSync leaves out the syncs of the state directory: for a throw-away
 	// cluster.
 	NoSync bool
+	// KernelRelease stands in for that of the running kernel; for tests.
+	KernelRelease string
 }
 
 // Node is a node that is put together. New opens everything that can fail; Run
@@ -74,44 +76,13 @@ type Node struct {
 	grpcSocket          *server.GRPC
 }
 
-// Check opens what a configuration names without serving it: the exports, and
-// the rules about who may be reached.
-func Check(c config.Config) error {
-	for _, addr := range []string{c.Listen.Control, c.Listen.Data, c.Listen.Gossip, c.Listen.HTTP} {
-		if addr == "" {
-			continue
-		}
-		if err := trust.CheckListen(addr, false, c.Insecure); err != nil {
-			return err
-		}
-	}
-	x, err := openExports(c)
-	if err != nil {
-		return err
-	}
-	return x.Close()
-}
-
-func openExports(c config.Config) (*fsroot.Exports, error) {
-	var list []fsroot.Export
-	for _, e := range c.Exports {
-		m := fsroot.ReadOnly
-		if e.Mode == "rw" {
-			m = fsroot.ReadWrite
-		}
-		list = append(list, fsroot.Export{Path: e.Path, Mode: m})
-	}
-	x, err := fsroot.OpenExports(list)
-	if err != nil {
-		return nil, fmt.Errorf("exports: %w", err)
-	}
-	return x, nil
-}
-
 // New puts a node together: it opens exports, state and listeners. On an error
-// it leaves nothing open. Errors: ErrConfig, those of store.Open, addresses in
-// use.
+// it leaves nothing open. Errors: ErrConfig, *kernel.TooOldError, those of
+// store.Open, addresses in use.
 func New(ctx context.Context, c config.Config, o Options) (n *Node, err error) {
+	if err := checkKernel(o); err != nil {
+		return nil, err
+	}
 	if err := Check(c); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
@@ -124,7 +95,7 @@ func New(ctx context.Context, c config.Config, o Options) (n *Node, err error) {
 	}()
 	x, err := openExports(c)
 	if err != nil {
-		return n, fmt.Errorf("%w: %w", ErrConfig, err)
+		return n, fmt.Errorf("%w: exports: %w", ErrConfig, err)
 	}
 	n.exports.Store(x)
 	if n.store, err = store.Open(ctx, c.StateDir, store.Options{
