@@ -23,6 +23,8 @@ func SourceError(err error, phase Phase, node NodeID, path string) *Error {
 		e.Reason = Cancelled
 	case errors.Is(err, FSEscape):
 		e.Reason, e.Hint = PathEscapesRoot, "the path goes through a symbolic link that leaves the export; copy the link's target by its own path"
+	case errors.Is(err, fsroot.ErrBadPath):
+		e.Reason, e.Hint = BadPath, "the path is too long or too deep: copy a directory of it by its own path"
 	case errors.Is(err, syscall.ENOENT):
 		e.Reason = SourceVanished
 		if phase == PhaseSubmit || phase == PhaseConnect {
@@ -52,6 +54,8 @@ func DestError(err error, phase Phase, node NodeID, path string) *Error {
 		e.Reason = Cancelled
 	case errors.Is(err, FSEscape):
 		e.Reason, e.Hint = PathEscapesRoot, "the path goes through a symbolic link that leaves the export"
+	case errors.Is(err, fsroot.ErrBadPath):
+		e.Reason, e.Hint = BadPath, "the path is too long or too deep: copy to a shorter one"
 	case errors.Is(err, syscall.ENOSPC):
 		e.Reason, e.Hint = DestNoSpace, "free space at the destination and run the same command again: it goes on from here"
 	case errors.Is(err, syscall.EDQUOT):

@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/xferd/xferd/api/client"
@@ -61,8 +62,14 @@ func TestRangesOfManyFilesBecomeOne(t *testing.T) {
 			if got := must(os.ReadFile(test.dst))(t); !bytes.Equal(got, want) {
 				t.Errorf("%d bytes, want %d, or other ones", len(got), len(want))
 			}
-			if p := tr.GetDataPath(); p.GetTransport() != test.transport {
+			p := tr.GetDataPath()
+			if p.GetTransport() != test.transport {
 				t.Errorf("the path is %v", p)
+			}
+			// Inside one node the bytes do not leave the kernel, and nobody says
+			// that they were looked at.
+			if kernel := p.GetSource().GetKernelBytes(); test.transport == "local" && (kernel != int64(len(want)) || p.GetVerify() != "kernel_copy" || p.GetSource().GetCopiedBytes() != 0) {
+				t.Errorf("%d bytes went in the kernel, of %d: %v", kernel, len(want), p)
 			}
 			noTemps(t, filepath.Dir(test.dst))
 		})
@@ -87,6 +94,46 @@ func TestRangesOfManyFilesBecomeOne(t *testing.T) {
 	}
 	if _, err := os.Lstat(filepath.Join(dirs[1], "short")); !os.IsNotExist(err) {
 		t.Errorf("something was published: %v", err)
+	}
+}
+
+// A range of a file, to its end, behind a gap: the gap is a hole, and the second
+// run finds nothing to do.
+func TestRangeWithAGapBefore(t *testing.T) {
+	t.Parallel()
+	c, dirs := useShared(t)
+	tree := newTree(t, dirs[0])
+	const size, from, to = 9<<20 + 77, 1<<20 + 13, 2<<20 + 5
+	src := tree.file("f", size)
+	content := must(os.ReadFile(src))(t)
+	want := append(make([]byte, to), content[from:]...)
+	for _, target := range []string{"n2", "n1"} {
+		dst := filepath.Join(dirs[map[string]int{"n1": 0, "n2": 1}[target]], "range")
+		spec := &xferv1.TransferSpec{
+			Mode: xferv1.Mode_MODE_ASSEMBLE, SourceNode: "n1", TargetNode: target,
+			Pieces:      &xferv1.Pieces{Paths: [][]byte{[]byte(src)}, PathIndex: []uint32{0}, Offset: []int64{from}, Length: []int64{-1}, DestOffset: []int64{to}},
+			Destination: &xferv1.Destination{Destination: &xferv1.Destination_Path{Path: []byte(dst)}},
+		}
+		api := c.dial(t)
+		for run := range 2 {
+			s, err := api.Submit(t.Context(), "", spec)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tr, err := api.Wait(t.Context(), s.GetName())
+			if err != nil || client.TransferError(tr) != nil {
+				t.Fatal(err, client.TransferError(tr))
+			}
+			if n := moved(tr); run == 0 && n != size-from || run == 1 && n != 0 {
+				t.Errorf("to %s, run %d: %d bytes were moved", target, run, n)
+			}
+		}
+		if got := must(os.ReadFile(dst))(t); !bytes.Equal(got, want) {
+			t.Errorf("to %s: %d bytes, want %d, or other ones", target, len(got), len(want))
+		}
+		if h := must(holes(dst))(t); !strings.HasPrefix(h, "0-") {
+			t.Errorf("to %s: the gap is no hole: %q", target, h)
+		}
 	}
 }
 
