@@ -1,0 +1,75 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+// EnvWanted turns the lab on: with XFER_LAB=1, tests that need it boot machines.
+// In the guest it is set too, see [Inside].
+const EnvWanted = "XFER_LAB"
+
+// Wanted says whether tests may boot machines. It is the one switch: make lab
+// sets XFER_LAB=1, and make test will when the RDMA suites belong to it.
+func Wanted() bool { return os.Getenv(EnvWanted) == "1" }
+
+// Inside says whether this process runs in the lab, and is to test there rather
+// than to start it.
+func Inside() bool { return os.Getenv(EnvRole) != "" }
+
+// Require ends a test that boots machines where that is not wanted, or cannot be
+// done: with a skip that says why, or, with XFER_REQUIRE_RIGS=1, as a failure.
+// It prepares what a run needs, which takes long the first time.
+func Require(t testing.TB) {
+	t.Helper()
+	switch {
+	case Inside():
+		t.Skip("this is the lab already")
+	case !Wanted():
+		t.Skip("needs the lab: make lab, or " + EnvWanted + "=1")
+	}
+	if _, err := prepare(context.Background(), t.Output()); err != nil {
+		if os.Getenv("XFER_REQUIRE_RIGS") == "1" {
+			t.Fatalf("the lab cannot run here: %v", err)
+		}
+		t.Skipf("SKIP: the lab cannot run here: %v", err)
+	}
+}
+
+// needed are the host's programs and files that a run uses, by Debian's packages.
+var needed = []struct{ name, pkg string }{
+	{qemu, "qemu-system-x86"}, {"busybox", "busybox-static"}, {"modprobe", "kmod"}, {"depmod", "kmod"}, {"xz", "xz-utils"},
+	{"dpkg-deb", "dpkg"}, {"apt-get", "apt"}, {"ip", "iproute2"}, {"rdma", "iproute2"}, {"nft", "nftables"},
+	{"ibv_devinfo", "ibverbs-utils"}, {"ib_write_bw", "perftest"}, {"/etc/libibverbs.d/rxe.driver", "ibverbs-providers"},
+}
+
+// missing says what this machine lacks.
+func missing() error {
+	if runtime.GOOS != "linux" || runtime.GOARCH != "amd64" {
+		return fmt.Errorf("it needs Linux on amd64, not %s on %s", runtime.GOOS, runtime.GOARCH)
+	}
+	var names []string
+	for _, n := range needed {
+		var err error
+		if filepath.IsAbs(n.name) {
+			_, err = os.Stat(n.name)
+		} else {
+			var path string
+			if path, err = lookTool(n.name); err == nil && n.name == "busybox" && !static(path) {
+				err = os.ErrInvalid
+			}
+		}
+		if err != nil {
+			names = append(names, fmt.Sprintf("%s (package %s)", n.name, n.pkg))
+		}
+	}
+	if len(names) > 0 {
+		return fmt.Errorf("missing: %s; as root on Debian, scripts/deps.sh lab installs them", strings.Join(names, ", "))
+	}
+	return nil
+}
