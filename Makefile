@@ -6,7 +6,7 @@ GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS  = -X github.com/xferd/xferd/cmd/internal/version.version=$(VERSION)
 
-.PHONY: help build demo test test-race test-nocgo lint generate check-generate bench million deps clean
+.PHONY: help build man demo test test-race test-nocgo lint generate check-generate bench million deps clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -14,6 +14,9 @@ help: ## list the targets
 build: ## build bin/xferd and bin/xferctl
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/xferd ./cmd/xferd
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/xferctl ./cmd/xferctl
+
+man: build ## write the manual pages of xferctl to bin/man1
+	./bin/xferctl man --dir bin/man1
 
 demo: build ## a three-node cluster on this machine copies a real tree and proves it equal
 	./scripts/demo.sh

@@ -51,12 +51,12 @@ func (a *app) root() *cobra.Command {
 	}
 	cmd.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	f := cmd.PersistentFlags()
-	f.StringVar(&a.flags.server, "server", "", "where xferd is: unix:///path or host:port (default \""+settings.DefaultServer+"\")")
-	f.StringVar(&a.flags.ca, "ca", "", "file with the certificates (PEM) that a remote server's must be signed by")
-	f.StringVar(&a.flags.cert, "cert", "", "file with your certificate (PEM), for a remote server")
-	f.StringVar(&a.flags.key, "key", "", "file with the key (PEM) of --cert")
+	f.StringVar(&a.flags.server, "server", "", "`address` of xferd: unix:///path or host:port (default \""+settings.DefaultServer+"\")")
+	f.StringVar(&a.flags.ca, "ca", "", "`file` with the certificates (PEM) that a remote server's must be signed by")
+	f.StringVar(&a.flags.cert, "cert", "", "`file` with your certificate (PEM), for a remote server")
+	f.StringVar(&a.flags.key, "key", "", "`file` with the key (PEM) of --cert")
 	f.BoolVar(&a.flags.insecure, "insecure", false, "call a remote server without TLS: everybody on the way can read and change everything")
-	f.StringVarP(&a.flags.output, "output", "o", "", "form of the answer: table, json or yaml; cp and sync: json gives one event per line (default \"table\")")
+	f.StringVarP(&a.flags.output, "output", "o", "", "`form` of the answer: table, json or yaml; cp and sync: json gives one event per line (default \"table\")")
 	f.BoolVarP(&a.flags.quiet, "quiet", "q", false, "print nothing but errors and what was asked for")
 	f.BoolVarP(&a.flags.verbose, "verbose", "v", false, "print more")
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json", "yaml"}, cobra.ShellCompDirectiveNoFileComp))
@@ -71,7 +71,7 @@ func (a *app) root() *cobra.Command {
 		c.GroupID = "look"
 		cmd.AddCommand(c)
 	}
-	cmd.AddCommand(a.versionCmd())
+	cmd.AddCommand(a.versionCmd(), a.manCmd())
 	cmd.InitDefaultHelpCmd()
 	cmd.InitDefaultCompletionCmd()
 	return cmd
