@@ -101,6 +101,10 @@ const (
 	PhasePublish Phase = "publish"
 	PhaseDelete  Phase = "delete"
 	PhaseFinish  Phase = "finish"
+
+	// Looking at files of a node, which is no part of a transfer.
+	PhaseList Phase = "list"
+	PhaseStat Phase = "stat"
 )
 
 // Error is a failure that a person or a scheduler has to act on. Its text form

@@ -32,7 +32,7 @@ func (s *nodeService) ListFiles(ctx context.Context, req *xferv1.ListFilesReques
 	dir := ""
 	if len(req.GetPath()) > 0 {
 		if dir, err = pathIn("path", req.GetPath()); err != nil {
-			return nil, err
+			return nil, looking(err, transfer.PhaseList)
 		}
 	}
 	if resp, err := elsewhere(s.Server, ctx, node, xferv1.NewNodeServiceClient, xferv1.NodeServiceClient.ListFiles, req); resp != nil || err != nil {
@@ -47,10 +47,20 @@ func (s *nodeService) ListFiles(ctx context.Context, req *xferv1.ListFilesReques
 	if dir == "" {
 		return s.listExports(ctx)
 	}
-	if err := s.cfg.Guard.Path(ctx, callOf(ctx).Caller, dir, false); err != nil {
-		return nil, err
+	resp, err := s.listDir(ctx, dir, at, limit)
+	return resp, looking(err, transfer.PhaseList)
+}
+
+// looking says of an error that it is of a look at files here, and not of
+// either side of a transfer.
+func looking(err error, at transfer.Phase) error {
+	e, ok := errors.AsType[*transfer.Error](err)
+	if !ok {
+		return err
 	}
-	return s.listDir(ctx, dir, at, limit)
+	own := *e
+	own.Side, own.Phase = "", at
+	return &own
 }
 
 // allowedExports are those that the caller may read.
@@ -76,6 +86,9 @@ func (s *Server) listExports(ctx context.Context) (*xferv1.ListFilesResponse, er
 // own, so each page reads all of it and keeps only the smallest names that it
 // has room for: memory is bounded by the page, and nothing is kept in between.
 func (s *Server) listDir(ctx context.Context, dir string, at *token, limit int) (*xferv1.ListFilesResponse, error) {
+	if err := s.cfg.Guard.Path(ctx, callOf(ctx).Caller, dir, false); err != nil {
+		return nil, err
+	}
 	root, rel, err := s.cfg.Exports().Resolve(dir, false)
 	if err != nil {
 		return nil, s.lookError(ctx, err, dir)
@@ -150,17 +163,17 @@ func (s *nodeService) StatFile(ctx context.Context, req *xferv1.StatFileRequest)
 	}
 	p, err := pathIn("path", req.GetPath())
 	if err != nil {
-		return nil, err
+		return nil, looking(err, transfer.PhaseStat)
 	}
 	if resp, err := elsewhere(s.Server, ctx, node, xferv1.NewNodeServiceClient, xferv1.NodeServiceClient.StatFile, req); resp != nil || err != nil {
 		return resp, err
 	}
 	if err := s.cfg.Guard.Path(ctx, callOf(ctx).Caller, p, false); err != nil {
-		return nil, err
+		return nil, looking(err, transfer.PhaseStat)
 	}
 	f, err := s.stat(ctx, p, req.GetFollow())
 	if err != nil {
-		return nil, err
+		return nil, looking(err, transfer.PhaseStat)
 	}
 	return &xferv1.StatFileResponse{File: f}, nil
 }
@@ -206,7 +219,8 @@ func fileOut(f *xferv1.File, info *fsroot.Info) {
 	f.ModifyTime = timestamppb.New(time.Unix(0, info.Mtime))
 }
 
-// lookError gives an error of fsroot its reason.
+// lookError gives an error of fsroot its reason, which is that of a source that is
+// submitted; its callers say what they were at.
 func (s *Server) lookError(ctx context.Context, err error, p string) error {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err

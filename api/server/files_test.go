@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc/status"
+
 	xferv1 "github.com/xferd/xferd/api/xfer/v1"
 	"github.com/xferd/xferd/transfer"
 )
@@ -72,6 +74,20 @@ func TestFiles(t *testing.T) {
 	_, err = stat(dir+"/out", true)
 	wantReason(t, "a link that leaves", err, transfer.PathEscapesRoot)
 
+	// An error says who looked and at what, and nothing of a transfer.
+	for want, err := range map[string]error{
+		"stat n2:" + dir + "/none: ": look(at.nodes().StatFile(as(t, "ann"), &xferv1.StatFileRequest{Parent: "nodes/n2", Path: []byte(dir + "/none")})),
+		"list n2:" + dir + "/none: ": look(at.nodes().ListFiles(as(t, "ann"), &xferv1.ListFilesRequest{Parent: "nodes/n2", Path: []byte(dir + "/none")})),
+		"list n2:" + dir + "/file: ": look(at.nodes().ListFiles(as(t, "ann"), &xferv1.ListFilesRequest{Parent: "nodes/n2", Path: []byte(dir + "/file")})),
+		"stat n2:/etc/passwd: ":      look(at.nodes().StatFile(as(t, "ann"), &xferv1.StatFileRequest{Parent: "nodes/n2", Path: []byte("/etc/passwd")})),
+		"list relative: path: ":      look(at.nodes().ListFiles(as(t, "ann"), &xferv1.ListFilesRequest{Parent: "nodes/n2", Path: []byte("relative")})),
+		"stat /a/: path: ":           look(at.nodes().StatFile(as(t, "ann"), &xferv1.StatFileRequest{Parent: "nodes/n2", Path: []byte("/a/")})),
+	} {
+		if got := status.Convert(err).Message(); !strings.HasPrefix(got, want) {
+			t.Errorf("%q does not begin with %q", got, want)
+		}
+	}
+
 	r, err := at.nodes().ListFiles(as(t, "ann"), &xferv1.ListFilesRequest{Parent: "nodes/n2", Path: []byte(dir)})
 	var names []string
 	for _, f := range r.GetFiles() {
@@ -93,6 +109,9 @@ func TestFiles(t *testing.T) {
 		t.Errorf("exports: %v, %v", r, err)
 	}
 }
+
+// look leaves only the error of a call.
+func look[T any](_ T, err error) error { return err }
 
 func TestFilePages(t *testing.T) {
 	n := newCluster(t, "n1").nodes["n1"]
@@ -139,6 +158,10 @@ func TestNodes(t *testing.T) {
 		}
 		for _, n := range r.GetNodes() {
 			names = append(names, n.GetName())
+			// Only of the node that answers it is that one's own word.
+			if own := n.GetName() == "nodes/n1"; n.GetOwnReport() != own || (len(n.GetExports()) == 1) != own || (n.GetTransfersQueued() == 2) != own {
+				t.Errorf("the list says of %s: %v", n.GetName(), n)
+			}
 		}
 		if req.PageToken = r.GetNextPageToken(); req.PageToken == "" {
 			break

@@ -37,7 +37,11 @@ func (s *nodeService) ListNodes(ctx context.Context, req *xferv1.ListNodesReques
 	nodes = slices.DeleteFunc(nodes, func(n Node) bool { return string(n.ID) <= after })
 	resp := &xferv1.ListNodesResponse{}
 	for i := range nodes[:min(len(nodes), limit)] {
-		resp.Nodes = append(resp.Nodes, nodeOut(&nodes[i]))
+		m := nodeOut(&nodes[i])
+		if nodes[i].ID == s.cfg.Self {
+			s.report(ctx, m)
+		}
+		resp.Nodes = append(resp.Nodes, m)
 	}
 	if len(nodes) > limit {
 		resp.NextPageToken = (&token{kind: tokenNodes, text: string(nodes[limit-1].ID)}).String()
