@@ -106,6 +106,31 @@ func TestNames(t *testing.T) {
 	}
 }
 
+// TestNamesWhileANodeIsDown: a transfer that was found is shown whoever is down;
+// only one that is to be changed has to be the only one for sure.
+func TestNamesWhileANodeIsDown(t *testing.T) {
+	done := transfer(nil)
+	done.State = xferv1.State_STATE_SUCCEEDED
+	api := &fake{nodes: nodes(), full: done, silent: []string{"n3"}}
+	for _, c := range []struct {
+		line string
+		code int
+		want string
+	}{
+		{"transfers show new", 0, "nodes/n1/transfers/new"},
+		{"transfers show nodes/-/transfers/new", 0, "nodes/n1/transfers/new"},
+		{"transfers show gone", 10, `no transfer "gone" was found, but n3 did not answer`},
+		{"transfers wait gone", 10, `no transfer "gone" was found, but n3 did not answer`},
+		{"transfers cancel new", 10, "give the whole name"},
+		{"transfers show nodes/-/transfers/a/b", 2, "write NODE/ID"},
+	} {
+		r := (&world{api: api}).run(t, c.line)
+		if r.code != c.code || !strings.Contains(r.out+r.err, c.want) {
+			t.Errorf("%s: %+v", c.line, r)
+		}
+	}
+}
+
 func TestWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		full := transfer(func(t *xferv1.Transfer) {
@@ -175,7 +200,8 @@ func TestPathWithoutNode(t *testing.T) {
 			api  *fake
 			want string // no more than one hint
 		}{
-			{"cp n2/data/x n3:/b", &fake{submitErr: denied}, `"n2/data/x" has no node in front, so it is a path of n1, which was asked; did you mean n2:/data/x?`},
+			{"cp n2/data/x n3:/b", &fake{submitErr: denied}, `"n2/data/x" has no node in front, so it was taken for a path of n1, the node that was asked; did you mean n2:/data/x?`},
+			{"ls n2", &fake{}, `did you mean n2:?`},
 			{"cp /data/x n3:/b", &fake{submitErr: denied}, `did you mean NODE:/data/x?`},
 			{"cp n3:/data/x /b", &fake{full: full, waits: []wait{{t: full}}}, `"/b" has no node in front`},
 			{"cp n3:/data/x n1:/b", &fake{submitErr: denied}, ""},

@@ -24,7 +24,8 @@ command again goes on where it stopped. A file appears under its name when it is
 complete and verified, never before.
 
 Ctrl-C cancels the transfer; once more leaves at once. When xferctl is ended
-otherwise, or loses xferd, the transfer goes on and its name is printed.` + streamsLong
+otherwise, or xferd does not answer for a minute, the transfer goes on and its name
+is printed: "xferctl transfers watch" follows it again.` + streamsLong
 
 const streamsLong = `
 

@@ -9,6 +9,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -47,6 +48,7 @@ type fake struct {
 	cancelled chan struct{} // closed by Cancel, if not nil
 	cancelErr error
 	nodes     []*xferv1.Node
+	silent    []string // ids of nodes that do not answer Get
 	listing   *client.Listing
 	events    []client.Event
 	plan      *xferv1.Plan
@@ -119,6 +121,9 @@ func (f *fake) WaitFor(ctx context.Context, name string, d time.Duration) (*xfer
 
 func (f *fake) Get(_ context.Context, name string) (*xferv1.Transfer, error) {
 	f.called("get " + name)
+	if node, _, _ := splitName(name); slices.Contains(f.silent, node) {
+		return nil, callError(xferv1.Reason_REASON_OWNER_UNREACHABLE, node+" does not answer")
+	}
 	if f.full == nil || f.full.GetName() != name {
 		return nil, callError(xferv1.Reason_REASON_TRANSFER_NOT_FOUND, "no transfer "+name)
 	}

@@ -19,10 +19,14 @@ type guess struct {
 
 // guessed notes such a path. nodes are the ids that are known.
 func (a *app) guessed(typed string, taken place.Place, nodes []string) {
-	first, rest, _ := strings.Cut(typed, "/")
+	first, rest, more := strings.Cut(typed, "/")
 	meant := "NODE:" + taken.Path
-	if slices.Contains(nodes, first) { // n1/data for n1:/data
+	switch {
+	case !slices.Contains(nodes, first):
+	case more: // n1/data for n1:/data
 		meant = first + ":/" + rest
+	default:
+		meant = first + ":"
 	}
 	a.guesses = append(a.guesses, guess{typed, taken, meant})
 }
@@ -39,7 +43,7 @@ func (a *app) hint(reason, node string) {
 		if node != "" && node != g.taken.Node {
 			continue
 		}
-		a.complain(fmt.Sprintf("%q has no node in front, so it is a path of %s, which was asked; did you mean %s?", g.typed, g.taken.Node, g.meant))
+		a.complain(fmt.Sprintf("%q has no node in front, so it was taken for a path of %s, the node that was asked; did you mean %s?", g.typed, g.taken.Node, g.meant))
 	}
 	a.guesses = nil
 }

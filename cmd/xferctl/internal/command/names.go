@@ -42,10 +42,24 @@ func shortName(name string) string {
 	return name
 }
 
-const nameUse = "A transfer is named nodes/NODE/transfers/ID, or NODE/ID for short, or by its ID alone: then all nodes are asked for it."
+const nameUse = "A transfer is named nodes/NODE/transfers/ID, or NODE/ID for short, or by its ID\nalone: then all nodes are asked for it."
 
-// resolve returns the full name of a transfer.
+// resolve returns the full name of a transfer that is to be changed. One of which
+// only the id is given must be the only one of that id for sure.
 func (a *app) resolve(ctx context.Context, api API, arg string) (string, error) {
+	return a.resolveFor(ctx, api, arg, true)
+}
+
+// resolveToLook is resolve for a transfer that is only looked at: one that was
+// found will do, whoever does not answer.
+func (a *app) resolveToLook(ctx context.Context, api API, arg string) (string, error) {
+	return a.resolveFor(ctx, api, arg, false)
+}
+
+func (a *app) resolveFor(ctx context.Context, api API, arg string, sure bool) (string, error) {
+	if id, ok := strings.CutPrefix(arg, "nodes/-/transfers/"); ok && !strings.Contains(id, "/") {
+		arg = id
+	}
 	if owner, id, ok := splitName(arg); ok {
 		return client.Name(owner, id), nil
 	}
@@ -55,11 +69,12 @@ func (a *app) resolve(ctx context.Context, api API, arg string) (string, error) 
 	if err := checkID(arg); err != nil {
 		return "", err
 	}
-	return a.find(ctx, api, arg)
+	return a.find(ctx, api, arg, sure)
 }
 
-// find asks every node that may answer for a transfer with that id.
-func (a *app) find(ctx context.Context, api API, id string) (string, error) {
+// find asks every node that may answer for a transfer with that id. Where sure is
+// not set, those that do not answer matter only when nobody has it.
+func (a *app) find(ctx context.Context, api API, id string, sure bool) (string, error) {
 	nodes, err := api.ListNodes(ctx)
 	if err != nil {
 		return "", err
@@ -93,7 +108,7 @@ func (a *app) find(ctx context.Context, api API, id string) (string, error) {
 		}
 	}
 	switch {
-	case len(found) == 1 && len(silent) == 0:
+	case len(found) == 1 && (!sure || len(silent) == 0):
 		return found[0], nil
 	case len(found) > 1:
 		return "", exit.Usagef("%q is the id of several transfers: %s; name the one that is meant", id, strings.Join(found, ", "))

@@ -17,13 +17,15 @@ type globalFlags struct {
 
 const rootLong = `xferctl moves large data between the nodes of a cluster, by way of xferd on each.
 
-A place is NODE:/absolute/path. A path without a node is one of the node that
-xferctl runs on; such a path may be relative. Write ./a:b for a name with a colon.
+A place is NODE:/absolute/path, below a directory that the node exports; xferctl
+ls NODE: lists those. A path without a node is one of the node behind the unix
+socket, and may be relative. Write ./a:b for a name with a colon.
 
 Every flag of the connection can also stand in the environment (XFERCTL_SERVER,
 XFERCTL_CA, XFERCTL_CERT, XFERCTL_KEY, XFERCTL_INSECURE, XFERCTL_OUTPUT) or in the
 file ~/.config/xfer/config.yaml (server, ca, cert, key, insecure, output;
-XFERCTL_CONFIG names another file). Flags win over the environment, and that over the file.
+XFERCTL_CONFIG names another file). Flags win over the environment, and that over
+the file.
 
 Exit codes:
   0 done                             9 deadline passed

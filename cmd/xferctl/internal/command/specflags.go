@@ -73,7 +73,7 @@ func (s *specFlags) bind(cmd *cobra.Command, sync bool) {
 	s.durability = flagval.NewChoice("", "full", "none")
 	f.Var(s.durability, "durability", "a file is done when it is synced to storage (full) or when it has its name (none) (default full)")
 	s.priority = flagval.NewChoice("", "background", "low", "normal", "high", "system")
-	f.Var(s.priority, "priority", "`class` of admission: background, low, normal, high or system; a higher one comes first (default normal)")
+	f.Var(s.priority, "priority", "`class` of admission: background, low, normal, high or system (for administrators); a higher one comes first (default normal)")
 	f.Var(&s.deadline, "deadline", "`time` until which it must be done, or it fails: 90m from now, or 2026-03-01T18:00:00Z (default none, but fail after 10m without progress)")
 	f.Var(&s.labels, "label", "a mark of your own, `key=value`; may be given up to 64 times")
 	for name, c := range map[string]*flagval.Choice{"durability": s.durability, "priority": s.priority} {

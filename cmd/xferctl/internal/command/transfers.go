@@ -55,7 +55,7 @@ func (a *app) steer(ctx context.Context, args []string, call func(api API, name 
 			first = err
 		}
 	}
-	if len(done) > 0 && !a.flags.quiet {
+	if len(done) > 0 && (!a.flags.quiet || a.set.Output != "table") { // a form is asked for by name
 		if err := a.printSteered(done); err != nil {
 			return err
 		}

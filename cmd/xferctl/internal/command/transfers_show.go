@@ -32,7 +32,7 @@ or yaml, entries are one JSON object per line.
 			if err != nil {
 				return err
 			}
-			name, err := a.resolve(ctx, api, args[0])
+			name, err := a.resolveToLook(ctx, api, args[0])
 			if err != nil {
 				return err
 			}

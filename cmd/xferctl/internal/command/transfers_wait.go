@@ -44,7 +44,7 @@ func (a *app) wait(ctx context.Context, args []string, timeout time.Duration) er
 	}
 	names := make([]string, len(args))
 	for i, arg := range args {
-		if names[i], err = a.resolve(ctx, api, arg); err != nil {
+		if names[i], err = a.resolveToLook(ctx, api, arg); err != nil {
 			return err
 		}
 	}
@@ -84,7 +84,7 @@ func (a *app) waited(ctx context.Context, api API, t *xferv1.Transfer) (int, err
 	if err != nil {
 		a.warn("the list of failures is not complete: " + err.Error())
 	}
-	if !a.flags.quiet {
+	if !a.flags.quiet || a.set.Output != "table" {
 		switch a.set.Output {
 		case "json":
 			err = a.write(record.Line(record.Of(t)))

@@ -25,8 +25,9 @@ func (a *app) transfersWatchCmd() *cobra.Command {
 		Long: `Watch a transfer to its end, with progress and the summary and exit code of cp.
 Without a name, print a line for each transfer that is not over, and then for every
 change of any, until it is ended. The flags select transfers. With -o json each
-line is one JSON object, with the field "event": transfer, owner_lost and
-owner_returned (a node went away, came back), caught_up (from here on it is news).
+line is one JSON object (of one transfer as with cp), with the field "event":
+transfer, owner_lost and owner_returned (a node went away, came back), caught_up
+(from here on it is news).
 Ending watch never cancels a transfer.
 
 ` + nameUse,
@@ -58,7 +59,7 @@ func (a *app) watchOne(ctx context.Context, arg string) error {
 	if err != nil {
 		return err
 	}
-	name, err := a.resolve(ctx, api, arg)
+	name, err := a.resolveToLook(ctx, api, arg)
 	if err != nil {
 		return err
 	}
