@@ -31,15 +31,7 @@ func (l *life) born(sys *System, kind string, parents ...*life) {
 	}
 }
 
-// use keeps the object from being closed until the returned function is called.
-// Hot paths use enter and leave instead.
-func (l *life) use() (func(), error) {
-	if err := l.enter(); err != nil {
-		return nil, err
-	}
-	return l.leave, nil
-}
-
+// enter keeps the object from being closed until leave is called.
 func (l *life) enter() error {
 	l.mu.RLock()
 	if l.closed {
