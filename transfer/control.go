@@ -148,6 +148,8 @@ type Opened struct {
 	Transports []string
 	ResolvedTo string // the destination as it was resolved, for people
 	FreeBytes  int64
+	// Checked is what is known before the first file; see Finished.
+	Checked Checked
 }
 
 // Refused ends an edge before or after Opened.
@@ -201,6 +203,9 @@ type Finished struct {
 	Err *Error
 	// Stats of the target's side of all data planes of the edge.
 	Stats transport.Stats
+	// Checked is the weakest verification of all files that were written, where
+	// that is not what was asked.
+	Checked Checked
 }
 
 // Pong answers Ping.

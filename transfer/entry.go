@@ -129,4 +129,7 @@ type Result struct {
 	Digest  transport.Digest // of the file, zero where none was computed
 	Lost    Preserve         // what could not be kept
 	Err     *Error           // for OutcomeFailed; otherwise nil
+	// LinkTarget is what a symbolic link points to, or for a hard link the path of
+	// the entry that it is another name of, as Path; set by the owner.
+	LinkTarget string
 }

@@ -69,11 +69,44 @@ type Path struct {
 	// Verify is what was done: "wire", "store", "media", "none", or
 	// "kernel_copy" where the bytes never left the kernel of one node.
 	Verify string
-	// Bottleneck is "source read", "network", "target write" or "verify", empty
-	// while unknown.
+	// VerifyReason is why that is weaker than what was asked; empty where it is
+	// not.
+	VerifyReason VerifyReason
+	// Bottleneck is "source read", "network", "target write", "verify" or "rate
+	// limit", empty while unknown.
 	Bottleneck string
 	Source     transport.Stats
 	Target     transport.Stats
+}
+
+// Checked says how a target verifies contents where it cannot as it was asked
+// to. The zero value is as asked.
+type Checked struct {
+	Verify Verify
+	Reason VerifyReason
+}
+
+// VerifyReason is why contents are verified less strongly than asked, a stable
+// word.
+type VerifyReason string
+
+// Why files cannot be read back from their device.
+const (
+	// MemoryFileSystem: there is no device.
+	MemoryFileSystem VerifyReason = "MEMORY_FILE_SYSTEM"
+	// UnprovedFileSystem: of that kind it is not known that a read reaches the
+	// device (network, layered and other file systems).
+	UnprovedFileSystem VerifyReason = "UNPROVED_FILE_SYSTEM"
+	// CacheNotDropped: what was read would have come from memory.
+	CacheNotDropped VerifyReason = "CACHE_NOT_DROPPED"
+)
+
+// Weaken notes what a target says of its verification. What was weaker once
+// stays so for the transfer.
+func (p *Path) Weaken(c Checked) {
+	if c != (Checked{}) {
+		p.Verify, p.VerifyReason = string(c.Verify), c.Reason
+	}
 }
 
 // Fallback is one change of transport.

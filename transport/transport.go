@@ -270,4 +270,22 @@ type Stats struct {
 	HashTime      time.Duration
 	WireTime      time.Duration // source: blocked on send; target: blocked on receive
 	PlaceTime     time.Duration // target: writing
+	PaceTime      time.Duration // source: held back by the rate limit
+}
+
+// Add adds what another edge counted.
+func (s *Stats) Add(o Stats) {
+	s.Streams += o.Streams
+	s.Chunks += o.Chunks
+	s.Bytes += o.Bytes
+	s.SendfileBytes += o.SendfileBytes
+	s.KernelBytes += o.KernelBytes
+	s.ClonedBytes += o.ClonedBytes
+	s.CopiedBytes += o.CopiedBytes
+	s.Mismatches += o.Mismatches
+	s.ReadTime += o.ReadTime
+	s.HashTime += o.HashTime
+	s.WireTime += o.WireTime
+	s.PlaceTime += o.PlaceTime
+	s.PaceTime += o.PaceTime
 }

@@ -115,6 +115,7 @@ func decodeToOwner(p *peerv1.ToOwner) (transfer.ToOwner, error) {
 		return &transfer.Opened{
 			Node: transfer.NodeID(o.GetNode()), Incarnation: o.GetIncarnation(), Credits: o.GetCredits(),
 			Transports: o.GetTransports(), ResolvedTo: string(o.GetResolvedTo()), FreeBytes: o.GetFreeBytes(),
+			Checked: decodeChecked(o),
 		}, nil
 	case *peerv1.ToOwner_Refused:
 		e := decodeError(m.Refused.GetErr())
@@ -162,7 +163,7 @@ func decodeToOwner(p *peerv1.ToOwner) (transfer.ToOwner, error) {
 		return &transfer.Results{Results: list}, nil
 	case *peerv1.ToOwner_Finished:
 		f := m.Finished
-		return &transfer.Finished{Deleted: f.GetDeleted(), Err: decodeError(f.GetErr()), Stats: decodeStats(f.GetStats())}, nil
+		return &transfer.Finished{Deleted: f.GetDeleted(), Err: decodeError(f.GetErr()), Stats: decodeStats(f.GetStats()), Checked: decodeChecked(f)}, nil
 	case *peerv1.ToOwner_Pong:
 		return &transfer.Pong{Seq: m.Pong.GetSeq()}, nil
 	}
@@ -219,6 +220,14 @@ func decodeError(p *peerv1.Error) *transfer.Error {
 	return e
 }
 
+// decodeChecked takes what a peer says of how it verifies.
+func decodeChecked(p interface {
+	GetVerify() string
+	GetVerifyReason() string
+}) transfer.Checked {
+	return transfer.Checked{Verify: transfer.Verify(word(p.GetVerify())), Reason: transfer.VerifyReason(word(p.GetVerifyReason()))}
+}
+
 func word(s string) string { return strings.ToValidUTF8(s[:min(len(s), maxWord)], "") }
 
 // isReason tells whether a peer's reason has the form of one. A newer peer may
@@ -238,5 +247,6 @@ func decodeStats(p *peerv1.Stats) transport.Stats {
 		KernelBytes: p.GetKernelBytes(), ClonedBytes: p.GetClonedBytes(), CopiedBytes: p.GetCopiedBytes(), Mismatches: p.GetMismatches(),
 		ReadTime: time.Duration(p.GetReadNanos()), HashTime: time.Duration(p.GetHashNanos()),
 		WireTime: time.Duration(p.GetWireNanos()), PlaceTime: time.Duration(p.GetPlaceNanos()),
+		PaceTime: time.Duration(p.GetPaceNanos()),
 	}
 }

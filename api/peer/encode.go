@@ -90,6 +90,7 @@ func encodeToOwner(m transfer.ToOwner) *peerv1.ToOwner {
 		return &peerv1.ToOwner{Message: &peerv1.ToOwner_Opened{Opened: &peerv1.Opened{
 			Node: string(m.Node), Incarnation: m.Incarnation, Credits: m.Credits, Transports: m.Transports,
 			ResolvedTo: []byte(m.ResolvedTo), FreeBytes: m.FreeBytes,
+			Verify: string(m.Checked.Verify), VerifyReason: string(m.Checked.Reason),
 		}}}
 	case *transfer.Refused:
 		return &peerv1.ToOwner{Message: &peerv1.ToOwner_Refused{Refused: &peerv1.Refused{Err: encodeError(m.Err)}}}
@@ -106,7 +107,7 @@ func encodeToOwner(m transfer.ToOwner) *peerv1.ToOwner {
 	case *transfer.DataFenced:
 		return &peerv1.ToOwner{Message: &peerv1.ToOwner_DataFenced{DataFenced: encodeFenced(m)}}
 	case *transfer.Finished:
-		p := &peerv1.Finished{Deleted: m.Deleted, Err: encodeError(m.Err), Stats: encodeStats(&m.Stats)}
+		p := &peerv1.Finished{Deleted: m.Deleted, Err: encodeError(m.Err), Stats: encodeStats(&m.Stats), Verify: string(m.Checked.Verify), VerifyReason: string(m.Checked.Reason)}
 		return &peerv1.ToOwner{Message: &peerv1.ToOwner_Finished{Finished: p}}
 	case *transfer.Pong:
 		return &peerv1.ToOwner{Message: &peerv1.ToOwner_Pong{Pong: &peerv1.Pong{Seq: m.Seq}}}
@@ -169,5 +170,6 @@ func encodeStats(s *transport.Stats) *peerv1.Stats {
 		Streams: int32(s.Streams), Chunks: s.Chunks, Bytes: s.Bytes, SendfileBytes: s.SendfileBytes,
 		KernelBytes: s.KernelBytes, ClonedBytes: s.ClonedBytes, CopiedBytes: s.CopiedBytes, Mismatches: s.Mismatches,
 		ReadNanos: int64(s.ReadTime), HashNanos: int64(s.HashTime), WireNanos: int64(s.WireTime), PlaceNanos: int64(s.PlaceTime),
+		PaceNanos: int64(s.PaceTime),
 	}
 }

@@ -69,7 +69,8 @@ func toTargetSamples() []transfer.ToTarget {
 
 func toOwnerSamples() []transfer.ToOwner {
 	return []transfer.ToOwner{
-		&transfer.Opened{Node: "n2", Incarnation: 7, Credits: 1000, Transports: []string{"tcp"}, ResolvedTo: "/b/\xff", FreeBytes: 1 << 40},
+		&transfer.Opened{Node: "n2", Incarnation: 7, Credits: 1000, Transports: []string{"tcp"}, ResolvedTo: "/b/\xff", FreeBytes: 1 << 40,
+			Checked: transfer.Checked{Verify: transfer.VerifyStore, Reason: transfer.MemoryFileSystem}},
 		&transfer.Refused{Err: sampleError},
 		&transfer.DataReady{Grant: transport.Grant{
 			Transport: "tcp", Addr: "127.0.0.1:7441", Incarnation: 7, Tokens: [][32]byte{{0: 1}, {31: 2}}, Params: []byte{0, 255},
@@ -84,6 +85,7 @@ func toOwnerSamples() []transfer.ToOwner {
 		}},
 		&transfer.Results{Results: []transfer.Result{
 			{Entry: 2, Path: "d/\xff", Kind: transfer.KindFile, Outcome: transfer.OutcomePublished, Change: transfer.ChangeNew, Bytes: 5 << 20, Digest: sampleDigest, Lost: transfer.PreserveXattrs},
+			{Entry: 5, Path: "l", Kind: transfer.KindSymlink, Outcome: transfer.OutcomeSame, LinkTarget: "../\xff"},
 			{Entry: 3, Kind: transfer.KindFile, Outcome: transfer.OutcomeFailed, Err: sampleError},
 			{Entry: transfer.NoEntry, Path: "gone", Outcome: transfer.OutcomeDeleted, Change: transfer.ChangeDelete},
 		}},
@@ -91,8 +93,8 @@ func toOwnerSamples() []transfer.ToOwner {
 		&transfer.DataFenced{Landed: []transfer.LandedExtent{{Digest: sampleDigest}, {Asked: transfer.MaxAsked - 1}}},
 		&transfer.Finished{Deleted: 3, Err: sampleError, Stats: transport.Stats{
 			Streams: 1, Chunks: 2, Bytes: 3, SendfileBytes: 4, KernelBytes: 5, ClonedBytes: 6, CopiedBytes: 7, Mismatches: 8,
-			ReadTime: time.Second, HashTime: 10, WireTime: 11, PlaceTime: 12,
-		}},
+			ReadTime: time.Second, HashTime: 10, WireTime: 11, PlaceTime: 12, PaceTime: 13,
+		}, Checked: transfer.Checked{Verify: transfer.VerifyStore, Reason: transfer.CacheNotDropped}},
 		&transfer.Finished{},
 		&transfer.Pong{Seq: 1},
 	}

@@ -141,7 +141,7 @@ func dataPathOut(p *transfer.Path) *xferv1.DataPath {
 		return nil
 	}
 	m := &xferv1.DataPath{
-		Transport: p.Transport, Reason: string(p.Reason), Verify: p.Verify, Bottleneck: p.Bottleneck,
+		Transport: p.Transport, Reason: string(p.Reason), Verify: p.Verify, VerifyReason: string(p.VerifyReason), Bottleneck: p.Bottleneck,
 		Source: statsOut(&p.Source), Target: statsOut(&p.Target),
 	}
 	for _, f := range p.Fallbacks {
@@ -158,7 +158,7 @@ func statsOut(s *transport.Stats) *xferv1.DataStats {
 		SendfileBytes: s.SendfileBytes, KernelBytes: s.KernelBytes, ClonedBytes: s.ClonedBytes, CopiedBytes: s.CopiedBytes,
 		Mismatches: s.Mismatches,
 		ReadTime:   durationpb.New(s.ReadTime), HashTime: durationpb.New(s.HashTime),
-		WireTime: durationpb.New(s.WireTime), PlaceTime: durationpb.New(s.PlaceTime),
+		WireTime: durationpb.New(s.WireTime), PlaceTime: durationpb.New(s.PlaceTime), PaceTime: durationpb.New(s.PaceTime),
 	}
 }
 
@@ -166,7 +166,7 @@ func resultOut(r *transfer.Result) *xferv1.EntryResult {
 	return &xferv1.EntryResult{
 		Entry: r.Entry, Path: bytesOut(r.Path), Kind: kinds.out(r.Kind), Outcome: outcomes.out(r.Outcome),
 		Changes: changesOut(r.Change), Bytes: r.Bytes, Digest: digestOut(r.Digest), Lost: propertiesOut(r.Lost),
-		Error: errorOut(r.Err),
+		Error: errorOut(r.Err), LinkTarget: bytesOut(r.LinkTarget),
 	}
 }
 

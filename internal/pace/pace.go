@@ -6,6 +6,7 @@ package pace
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -24,6 +25,8 @@ type Pacer struct {
 	limit   int64         // bytes per second; 0: none
 	limiter *rate.Limiter // nil when there is no limit
 	changed chan struct{} // closed when limit changes
+
+	waited atomic.Int64 // time.Duration
 }
 
 // New returns a pacer for bytesPerSecond; 0 is no limit.
@@ -79,22 +82,28 @@ func (p *Pacer) Wait(ctx context.Context, n int64) error {
 		part := min(n, int64(limiter.Burst()))
 		r := limiter.ReserveN(time.Now(), int(part))
 		if d := r.Delay(); d > 0 {
+			start := time.Now()
 			t := time.NewTimer(d)
 			select {
 			case <-t.C:
 			case <-changed:
-				t.Stop()
-				continue // the reservation goes with the old limiter
+				part = 0 // the reservation goes with the old limiter
 			case <-ctx.Done():
-				t.Stop()
 				r.Cancel()
-				return ctx.Err()
+			}
+			t.Stop()
+			p.waited.Add(int64(time.Since(start)))
+			if err := ctx.Err(); err != nil && part > 0 {
+				return err
 			}
 		}
 		n -= part
 	}
 	return nil
 }
+
+// Waited returns how long the limit held streams back, summed over them.
+func (p *Pacer) Waited() time.Duration { return time.Duration(p.waited.Load()) }
 
 // Rate returns the limit in bytes per second; 0 is none.
 func (p *Pacer) Rate() int64 {

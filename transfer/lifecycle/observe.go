@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"sync"
@@ -23,6 +24,7 @@ type observer struct {
 	c        transfer.Counters // base and this attempt
 	path     transfer.Path
 	opened   *transfer.Opened
+	checked  transfer.Checked // as the target said, now or in an earlier attempt
 	failures []transfer.Result
 	progress sender.Progress
 	now      published // by this attempt
@@ -46,7 +48,11 @@ func newObserver(j *job, dog *watchdog) (*observer, error) {
 	base.FilesCopied, base.DirsMade, base.LinksMade = log.before.files, log.before.dirs, log.before.links
 	path := t.Path
 	path.Fallbacks = slices.Clone(path.Fallbacks)
-	return &observer{j: j, dog: dog, log: log, base: base, c: base.Clone(), path: path}, nil
+	var checked transfer.Checked
+	if path.VerifyReason != "" {
+		checked = transfer.Checked{Verify: transfer.Verify(path.Verify), Reason: path.VerifyReason}
+	}
+	return &observer{checked: checked, j: j, dog: dog, log: log, base: base, c: base.Clone(), path: path}, nil
 }
 
 // start shows progress, and ends the attempt by giveUp when the watchdog says
@@ -137,6 +143,8 @@ func (o *observer) Opened(m *transfer.Opened) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.opened, o.dirty = m, true
+	o.checked = cmp.Or(o.checked, m.Checked)
+	o.path.Weaken(o.checked)
 }
 
 // Path implements sender.Observer.
@@ -152,6 +160,7 @@ func (o *observer) Path(name string, why transport.Reason) {
 	if name == transport.Local && o.path.Verify == string(transfer.VerifyWire) {
 		o.path.Verify = "kernel_copy" // no user-space program saw the bytes
 	}
+	o.path.Weaken(o.checked)
 	o.dirty = true
 }
 
@@ -214,30 +223,4 @@ func (o *observer) Result(r transfer.Result) {
 	if r.Lost != 0 {
 		c.EntriesLost++
 	}
-}
-
-// bottleneck names the stage in which the streams of an edge spent most of
-// their time, empty where nothing stands out.
-func bottleneck(p *transfer.Path) string {
-	stages := []struct {
-		name string
-		d    time.Duration
-	}{
-		{"source read", p.Source.ReadTime},
-		{"target write", p.Target.PlaceTime},
-		{"verify", max(p.Source.HashTime, p.Target.HashTime)},
-	}
-	// The source waits on send for the network or for a target that does not
-	// keep up. The target waits on receive for the network or the source.
-	network := min(p.Source.WireTime, p.Target.WireTime)
-	best, most := "network", network
-	for _, s := range stages {
-		if s.d > most {
-			best, most = s.name, s.d
-		}
-	}
-	if most == 0 {
-		return ""
-	}
-	return best
 }

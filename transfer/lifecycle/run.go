@@ -82,7 +82,9 @@ func (j *job) attempt(ctx context.Context, w *watchdog) (moved bool, err error) 
 		edge.Stop(transfer.EndCancel)
 	})
 	j.setEdge(edge)
+	began := time.Now()
 	summary, runErr := edge.Run(ctx)
+	took := time.Since(began)
 	j.setEdge(nil)
 	stop()
 	if err := obs.close(); err != nil {
@@ -106,7 +108,8 @@ func (j *job) attempt(ctx context.Context, w *watchdog) (moved bool, err error) 
 		t.Err = end
 		t.Counters.Deleted += summary.Deleted
 		t.Path.Target = summary.TargetStats
-		t.Path.Bottleneck = bottleneck(&t.Path)
+		t.Path.Bottleneck = bottleneck(&t.Path, took, t.Spec.MaxRate)
+		t.Path.Weaken(summary.Checked)
 	})
 	return true, err
 }

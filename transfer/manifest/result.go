@@ -8,10 +8,11 @@ import (
 )
 
 // A result is: entry, kind, outcome, change, bytes, lost, path, a byte that
-// says whether a digest and an error follow, and those.
+// says whether a digest, an error and a link's target follow, and those.
 const (
 	hasDigest = 1 << iota
 	hasErr
+	hasTarget
 )
 
 const (
@@ -46,12 +47,18 @@ func AppendResult(dst []byte, r *transfer.Result) []byte {
 	if r.Err != nil {
 		has |= hasErr
 	}
+	if r.LinkTarget != "" {
+		has |= hasTarget
+	}
 	dst = append(dst, has)
 	if has&hasDigest != 0 {
 		dst = append(dst, r.Digest[:]...)
 	}
 	if has&hasErr != 0 {
 		dst = AppendError(dst, r.Err)
+	}
+	if has&hasTarget != 0 {
+		dst = appendString(dst, r.LinkTarget)
 	}
 	return dst
 }
@@ -69,7 +76,7 @@ func DecodeResult(b []byte) (r transfer.Result, rest []byte, err error) {
 	r.Lost = transfer.Preserve(d.uint32())
 	r.Path = d.string(MaxPath)
 	has := d.byte()
-	if has&^(hasDigest|hasErr) != 0 || change > uint32(allChanges) {
+	if has&^(hasDigest|hasErr|hasTarget) != 0 || change > uint32(allChanges) {
 		d.fail("parts")
 	}
 	if has&hasDigest != 0 {
@@ -84,6 +91,11 @@ func DecodeResult(b []byte) (r transfer.Result, rest []byte, err error) {
 	}
 	if has&hasErr != 0 && d.err == nil {
 		r.Err = decodeError(&d)
+	}
+	if has&hasTarget != 0 {
+		if r.LinkTarget = d.string(MaxPath); r.LinkTarget == "" {
+			d.fail("empty part")
+		}
 	}
 	if d.err != nil {
 		return transfer.Result{}, nil, fmt.Errorf("result: %w", d.err)
@@ -100,7 +112,7 @@ func CheckResult(r *transfer.Result) error {
 	case r.Kind > transfer.KindEndDir,
 		r.Outcome < transfer.OutcomePublished || r.Outcome > transfer.OutcomeDeleted,
 		r.Change&^allChanges != 0, r.Lost&^allLost != 0,
-		r.Bytes < 0 || r.Bytes > MaxSize, len(r.Path) > MaxPath,
+		r.Bytes < 0 || r.Bytes > MaxSize, len(r.Path) > MaxPath, len(r.LinkTarget) > MaxPath,
 		(r.Err != nil) != (r.Outcome == transfer.OutcomeFailed):
 		return fmt.Errorf("%w: result of entry %d is impossible", ErrEntry, r.Entry)
 	case r.Err != nil && (!isReason(string(r.Err.Reason)) || len(r.Err.Side) > maxWord ||

@@ -57,5 +57,6 @@ func sampleResults() []sampleResult {
 			Reason: transfer.DestNoSpace, Side: transfer.SideTarget, Phase: transfer.PhaseWrite, Node: "n2", Path: "/b/\xff",
 			Err: errors.New("no space left on device"), Hint: "free some"}}},
 		{"failed-bare", transfer.Result{Entry: 8, Kind: transfer.KindFile, Outcome: transfer.OutcomeFailed, Err: &transfer.Error{Reason: transfer.Internal}}},
+		{"link", transfer.Result{Entry: 9, Path: "l", Kind: transfer.KindSymlink, Outcome: transfer.OutcomePublished, Change: transfer.ChangeNew, LinkTarget: "../else/\xff"}},
 	}
 }

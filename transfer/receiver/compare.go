@@ -95,7 +95,7 @@ const readBuffer = 256 << 10
 
 // hashExtents reads a file on the grid and calls got with the digest of each
 // extent that want names. One that the file is too short for has a zero digest.
-func (e *edge) hashExtents(ctx context.Context, buf []byte, h *fsroot.File, size int64, want func(i int64) bool, got func(i int64, d transport.Digest)) error {
+func (e *edge) hashExtents(ctx context.Context, buf []byte, h pread, size int64, want func(i int64) bool, got func(i int64, d transport.Digest)) error {
 	var hasher xxh3.Hasher
 	for i := range transfer.Extents(size, e.opt.ChunkSize) {
 		if !want(i) {

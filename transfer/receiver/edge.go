@@ -55,6 +55,7 @@ type edge struct {
 	metaTouched bool // something was changed that a batch does not sync
 	deleted     int64
 	claims      []string // partials that are kept from other edges
+	checked     transfer.Checked
 }
 
 // state is what is remembered of every entry: one byte, so that a million

@@ -23,6 +23,9 @@ func (e *edge) end(end ending) *transfer.Finished {
 	}
 	if final != nil {
 		final.Stats = e.stats
+		e.mu.Lock()
+		final.Checked = e.checked
+		e.mu.Unlock()
 	}
 	if e.opt.DryRun {
 		return final

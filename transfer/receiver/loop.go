@@ -211,22 +211,7 @@ func (e *edge) fence() {
 	if err := e.incoming.Close(); err != nil {
 		e.log.Warn("close data plane", "error", err)
 	}
-	addStats(&e.stats, e.incoming.Stats())
+	e.stats.Add(e.incoming.Stats())
 	e.incoming = nil
 	e.dropLeases()
-}
-
-func addStats(sum *transport.Stats, s transport.Stats) {
-	sum.Streams += s.Streams
-	sum.Chunks += s.Chunks
-	sum.Bytes += s.Bytes
-	sum.SendfileBytes += s.SendfileBytes
-	sum.KernelBytes += s.KernelBytes
-	sum.ClonedBytes += s.ClonedBytes
-	sum.CopiedBytes += s.CopiedBytes
-	sum.Mismatches += s.Mismatches
-	sum.ReadTime += s.ReadTime
-	sum.HashTime += s.HashTime
-	sum.WireTime += s.WireTime
-	sum.PlaceTime += s.PlaceTime
 }

@@ -70,8 +70,13 @@ func (r *Receiver) open(run running, p Peer, m *transfer.Open) (*edge, *transfer
 		Node: r.cfg.Node, Incarnation: r.store.Incarnation(), Credits: r.cfg.Credits,
 		Transports: r.transports(p), ResolvedTo: r.resolvedTo(d),
 	}
-	if opened.FreeBytes, terr = r.checkSpace(m, d); terr != nil {
+	space, terr := r.checkSpace(m, d)
+	if terr != nil {
 		return nil, nil, terr
+	}
+	opened.FreeBytes = space.FreeBytes
+	if why := whyNoMedia(space.Type); why != "" && opt.Verify == transfer.VerifyMedia {
+		opened.Checked = transfer.Checked{Verify: transfer.VerifyStore, Reason: why}
 	}
 	if m.ValidateOnly || opt.DryRun {
 		// Nothing changes: no lock is needed and no directory made.
@@ -154,25 +159,23 @@ func (r *Receiver) resolvedTo(d *dest) string {
 
 // checkSpace returns the free bytes. The owner's hint is no reason to refuse
 // while it fits in the file system at all: much of it may be here already.
-func (r *Receiver) checkSpace(m *transfer.Open, d *dest) (int64, *transfer.Error) {
+func (r *Receiver) checkSpace(m *transfer.Open, d *dest) (s fsroot.Statfs, terr *transfer.Error) {
 	have := strings.TrimSuffix(strings.TrimSuffix(d.rel, string(d.id.Rest)), "/")
 	dir, err := d.root.OpenDir(have)
 	if err != nil {
-		return 0, r.destError(err, transfer.PhaseConnect, m.Dest)
+		return s, r.destError(err, transfer.PhaseConnect, m.Dest)
 	}
 	defer dir.Close()
 	if dir.ReadOnly() {
-		return 0, r.pathRefusal(fsroot.ErrReadOnly, m.Dest)
+		return s, r.pathRefusal(fsroot.ErrReadOnly, m.Dest)
 	}
-	s, err := dir.Statfs()
-	if err != nil {
-		return 0, r.destError(err, transfer.PhaseConnect, m.Dest)
+	if s, err = dir.Statfs(); err != nil {
+		return s, r.destError(err, transfer.PhaseConnect, m.Dest)
 	}
 	if s.Total > 0 && m.BytesHint > s.Total {
-		terr := r.refuse(transfer.DestNoSpace, m.Dest, fmt.Errorf("%d bytes are to be copied and the file system has %d in all", m.BytesHint, s.Total))
-		return 0, terr
+		return s, r.refuse(transfer.DestNoSpace, m.Dest, fmt.Errorf("%d bytes are to be copied and the file system has %d in all", m.BytesHint, s.Total))
 	}
-	return s.FreeBytes, nil
+	return s, nil
 }
 
 // checkSources refuses a copy onto itself and into itself, by inode.

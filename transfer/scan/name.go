@@ -167,10 +167,15 @@ func (s *Scanner) linkUp(f *Found, info *fsroot.Info) {
 	id := fileID{info.Dev, info.Ino}
 	l := s.links[id]
 	if l == nil {
-		s.links[id] = &link{first: s.totals.Entries, left: info.Nlink - 1}
+		l = &link{first: s.totals.Entries, left: info.Nlink - 1, name: f.Name}
+		if f.At.Name != "" {
+			l.dir = f.At.Dir
+		}
+		s.links[id] = l
 		return
 	}
 	f.Kind, f.LinkTo, f.Link, f.Meta.Rdev = transfer.KindHardlink, l.first, "", 0
+	f.first = l
 	if l.left--; l.left == 0 {
 		delete(s.links, id)
 	}

@@ -23,6 +23,20 @@ type Found struct {
 	Assembly *Assembly // instead of At, for an assembled file
 	// Lost is what could not be read of what was asked to be preserved.
 	Lost transfer.Preserve
+
+	first *link // of a hard link
+}
+
+// LinkTarget returns what a symbolic link points to, or the path of the entry
+// that a hard link is another name of, as Path. Other entries have none.
+func (f *Found) LinkTarget() string {
+	switch {
+	case f.Kind == transfer.KindSymlink:
+		return f.Link
+	case f.first != nil:
+		return f.first.path()
+	}
+	return ""
 }
 
 // Path returns the entry's path relative to the destination.
@@ -83,6 +97,16 @@ type fileID struct{ dev, ino uint64 }
 type link struct {
 	first uint64
 	left  uint32 // names not seen
+	// Where the first one is. The path itself would be much larger.
+	dir  *Dir // nil: name is the path
+	name string
+}
+
+func (l *link) path() string {
+	if l.dir == nil {
+		return l.name
+	}
+	return l.dir.Path(l.name)
 }
 
 // New checks the sources of a spec and finds their exports. It does not look

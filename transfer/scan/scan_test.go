@@ -239,15 +239,19 @@ func TestHardlinksAndSpecials(t *testing.T) {
 		t.Fatal(err)
 	}
 	var first uint64
+	var name string
 	files, links := 0, 0
 	for _, f := range c.found {
 		if !strings.HasPrefix(f.Name, "h") {
 			continue
 		}
 		if f.Kind == transfer.KindFile {
-			files, first = files+1, f.Number
-		} else if links++; f.LinkTo != first || f.LinkTo >= f.Number {
-			t.Errorf("hardlink %q points to %d, want %d", f.Name, f.LinkTo, first)
+			files, first, name = files+1, f.Number, f.Path()
+			if f.LinkTarget() != "" {
+				t.Errorf("a file links to %q", f.LinkTarget())
+			}
+		} else if links++; f.LinkTo != first || f.LinkTo >= f.Number || f.LinkTarget() != name {
+			t.Errorf("hardlink %q points to %d, %q, want %d, %q", f.Name, f.LinkTo, f.LinkTarget(), first, name)
 		}
 	}
 	if files != 1 || links != 2 {

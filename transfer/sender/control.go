@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/xferd/xferd/transfer"
-	"github.com/xferd/xferd/transport"
 )
 
 // receive reads the target's messages until the stream or ctx ends. It never
@@ -148,20 +147,4 @@ func (e *Edge) peerError(err error) *transfer.Error {
 		t.Reason, t.Err = transfer.ProtocolError, p
 	}
 	return t
-}
-
-// addStats sums what ended data planes did.
-func addStats(sum *transport.Stats, s transport.Stats) {
-	sum.Streams += s.Streams
-	sum.Chunks += s.Chunks
-	sum.Bytes += s.Bytes
-	sum.SendfileBytes += s.SendfileBytes
-	sum.KernelBytes += s.KernelBytes
-	sum.ClonedBytes += s.ClonedBytes
-	sum.CopiedBytes += s.CopiedBytes
-	sum.Mismatches += s.Mismatches
-	sum.ReadTime += s.ReadTime
-	sum.HashTime += s.HashTime
-	sum.WireTime += s.WireTime
-	sum.PlaceTime += s.PlaceTime
 }

@@ -115,7 +115,7 @@ func (e *Edge) session(ctx context.Context) error {
 	closing := out.Close()
 	e.mu.Lock()
 	e.outgoing = nil
-	addStats(&e.past, out.Stats())
+	e.past.Add(out.Stats())
 	e.mu.Unlock()
 	if err == nil && closing != nil {
 		e.log.Warn("close data plane", "err", closing)

@@ -108,7 +108,7 @@ func (e *Edge) result(r *transfer.Result) {
 	n.gone = true
 	e.plan.Drop(r.Entry)
 	f := &n.found
-	r.Path, r.Kind = f.Path(), f.Kind
+	r.Path, r.Kind, r.LinkTarget = f.Path(), f.Kind, f.LinkTarget()
 	if r.Err != nil && r.Err.Side == transfer.SideTarget {
 		// The target knows names, and its temp's; people want the file's own path.
 		r.Err.Path = e.destPath(r.Path)

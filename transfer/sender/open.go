@@ -1,6 +1,7 @@
 package sender
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -88,7 +89,7 @@ func Validate(ctx context.Context, job Job, link transfer.TargetLink) (transfer.
 	}
 	return transfer.Plan{
 		Transport: c.names[0], Reason: string(c.why), Resolved: opened.ResolvedTo, FreeBytes: opened.FreeBytes,
-		Streams: m.Options.Streams, Verify: string(job.Spec.Verify),
+		Streams: m.Options.Streams, Verify: string(cmp.Or(opened.Checked.Verify, job.Spec.Verify)),
 	}, nil
 }
 

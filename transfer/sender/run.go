@@ -183,7 +183,7 @@ func (e *Edge) begin(m *transfer.Opened) error {
 func (e *Edge) finish(m *transfer.Finished) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.summary.Deleted, e.summary.TargetErr, e.summary.TargetStats = m.Deleted, m.Err, m.Stats
+	e.summary.Deleted, e.summary.TargetErr, e.summary.TargetStats, e.summary.Checked = m.Deleted, m.Err, m.Stats, m.Checked
 }
 
 // halt lets the chunks on their way arrive.

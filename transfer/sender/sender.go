@@ -80,7 +80,8 @@ type Summary struct {
 	Deleted      int64
 	TargetErr    *transfer.Error // a failure of the whole at the target
 	TargetStats  transport.Stats
-	Transport    string // that was used last; empty when nothing was moved
+	Checked      transfer.Checked // where the target could not verify as it was asked to
+	Transport    string           // that was used last; empty when nothing was moved
 	// Unconfirmed: the edge was stopped, and the target did not say that it let
 	// the destination go as Stop asked.
 	Unconfirmed bool

@@ -57,7 +57,7 @@ func (e *Edge) progressLocked() Progress {
 	p := e.progress
 	p.Stats = e.past
 	if e.outgoing != nil {
-		addStats(&p.Stats, e.outgoing.Stats())
+		p.Stats.Add(e.outgoing.Stats())
 	}
 	return p
 }

@@ -89,7 +89,11 @@ func (o *outgoing) fail(err error) {
 func (o *outgoing) SetMaxRate(bytesPerSecond int64) { o.pacer.Set(bytesPerSecond) }
 
 // Stats implements transport.Outgoing.
-func (o *outgoing) Stats() transport.Stats { return o.in.Stats() }
+func (o *outgoing) Stats() transport.Stats {
+	s := o.in.Stats()
+	s.PaceTime = o.pacer.Waited()
+	return s
+}
 
 // Close implements transport.Outgoing.
 func (o *outgoing) Close() error {
@@ -102,10 +106,11 @@ func (w *worker) run(ctx context.Context) error {
 	for {
 		start := time.Now()
 		c, err := w.feed.Next(ctx, w.n)
-		w.in.stats.reading.since(start)
 		if err == io.EOF {
-			return nil
-		} else if err != nil {
+			return nil // what was waited for then is no longer the source
+		}
+		w.in.stats.reading.since(start)
+		if err != nil {
 			return err
 		}
 		if w.following != nil {

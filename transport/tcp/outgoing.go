@@ -136,7 +136,11 @@ func (o *outgoing) SetMaxRate(bytesPerSecond int64) {
 }
 
 // Stats implements transport.Outgoing.
-func (o *outgoing) Stats() transport.Stats { return o.stats.read() }
+func (o *outgoing) Stats() transport.Stats {
+	s := o.stats.read()
+	s.PaceTime = o.pacer.Waited()
+	return s
+}
 
 // attach notes the connection of a running stream, for SetMaxRate.
 func (o *outgoing) attach(s *sock) {

@@ -135,7 +135,9 @@ func ofConnection(err error) bool {
 func (s *stream) next(ctx context.Context) (*transport.Chunk, error) {
 	start := time.Now()
 	c, err := s.feed.Next(ctx, s.n)
-	s.o.stats.reading.since(start)
+	if err != io.EOF { // what was waited for at the end is no longer the source
+		s.o.stats.reading.since(start)
+	}
 	if err == nil && s.following != nil {
 		s.following()
 		s.following = nil

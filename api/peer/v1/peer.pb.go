@@ -2632,7 +2632,9 @@ type Stats struct {
 	// Blocked on the network.
 	WireNanos int64 `protobuf:"varint,11,opt,name=wire_nanos,json=wireNanos,proto3" json:"wire_nanos,omitempty"`
 	// Writing.
-	PlaceNanos    int64 `protobuf:"varint,12,opt,name=place_nanos,json=placeNanos,proto3" json:"place_nanos,omitempty"`
+	PlaceNanos int64 `protobuf:"varint,12,opt,name=place_nanos,json=placeNanos,proto3" json:"place_nanos,omitempty"`
+	// Held back by the rate limit.
+	PaceNanos     int64 `protobuf:"varint,13,opt,name=pace_nanos,json=paceNanos,proto3" json:"pace_nanos,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2747,6 +2749,13 @@ func (x *Stats) GetWireNanos() int64 {
 func (x *Stats) GetPlaceNanos() int64 {
 	if x != nil {
 		return x.PlaceNanos
+	}
+	return 0
+}
+
+func (x *Stats) GetPaceNanos() int64 {
+	if x != nil {
+		return x.PaceNanos
 	}
 	return 0
 }
@@ -2937,7 +2946,7 @@ const file_peer_v1_peer_proto_rawDesc = "" +
 	"\x04node\x18\x04 \x01(\tR\x04node\x12\x12\n" +
 	"\x04path\x18\x05 \x01(\fR\x04path\x12\x18\n" +
 	"\amessage\x18\x06 \x01(\tR\amessage\x12\x12\n" +
-	"\x04hint\x18\a \x01(\tR\x04hint\"\xfd\x02\n" +
+	"\x04hint\x18\a \x01(\tR\x04hint\"\x9c\x03\n" +
 	"\x05Stats\x12\x18\n" +
 	"\astreams\x18\x01 \x01(\x05R\astreams\x12\x16\n" +
 	"\x06chunks\x18\x02 \x01(\x03R\x06chunks\x12\x14\n" +
@@ -2957,7 +2966,9 @@ const file_peer_v1_peer_proto_rawDesc = "" +
 	"\n" +
 	"wire_nanos\x18\v \x01(\x03R\twireNanos\x12\x1f\n" +
 	"\vplace_nanos\x18\f \x01(\x03R\n" +
-	"placeNanos*H\n" +
+	"placeNanos\x12\x1d\n" +
+	"\n" +
+	"pace_nanos\x18\r \x01(\x03R\tpaceNanos*H\n" +
 	"\x03End\x12\x13\n" +
 	"\x0fEND_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tEND_PAUSE\x10\x01\x12\x0e\n" +

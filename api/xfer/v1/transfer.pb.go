@@ -293,7 +293,9 @@ const (
 	Verify_VERIFY_WIRE Verify = 2
 	// And of what is read back from the file before it is published.
 	Verify_VERIFY_STORE Verify = 3
-	// And of what is read back from the device.
+	// And of what is read back from the device. Where a file system has none, or
+	// does not let through to it, files are checked as with store, and
+	// DataPath.verify and verify_reason say so.
 	Verify_VERIFY_MEDIA Verify = 4
 )
 
@@ -2118,15 +2120,23 @@ type DataPath struct {
 	// Every change of transport.
 	Fallbacks []*Fallback `protobuf:"bytes,3,rep,name=fallbacks,proto3" json:"fallbacks,omitempty"`
 	// How bytes are checked: "none", "wire", "store", "media", or "kernel_copy"
-	// where they do not leave the kernel of one node.
+	// where they do not leave the kernel of one node. Where files were checked in
+	// several ways it is the weakest of them.
 	Verify string `protobuf:"bytes,4,opt,name=verify,proto3" json:"verify,omitempty"`
-	// What limits the rate: "source read", "network", "target write" or "verify";
-	// empty while unknown.
+	// What limits the rate: "source read", "network", "target write", "verify" or
+	// "rate limit"; empty while unknown, and where there was too little to do to
+	// tell.
 	Bottleneck string `protobuf:"bytes,5,opt,name=bottleneck,proto3" json:"bottleneck,omitempty"`
 	// At the source.
 	Source *DataStats `protobuf:"bytes,6,opt,name=source,proto3" json:"source,omitempty"`
 	// At the target.
-	Target        *DataStats `protobuf:"bytes,7,opt,name=target,proto3" json:"target,omitempty"`
+	Target *DataStats `protobuf:"bytes,7,opt,name=target,proto3" json:"target,omitempty"`
+	// Why verify is weaker than what was asked, as a stable word:
+	// "MEMORY_FILE_SYSTEM" (there is no device to read back from),
+	// "UNPROVED_FILE_SYSTEM" (of that kind it is not known that a read reaches the
+	// device), "CACHE_NOT_DROPPED" (it would have come from memory). Empty where
+	// it is what was asked.
+	VerifyReason  string `protobuf:"bytes,8,opt,name=verify_reason,json=verifyReason,proto3" json:"verify_reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2208,6 +2218,13 @@ func (x *DataPath) GetTarget() *DataStats {
 		return x.Target
 	}
 	return nil
+}
+
+func (x *DataPath) GetVerifyReason() string {
+	if x != nil {
+		return x.VerifyReason
+	}
+	return ""
 }
 
 // Fallback is one change of transport.
@@ -2319,7 +2336,9 @@ type DataStats struct {
 	// Waiting for the network.
 	WireTime *durationpb.Duration `protobuf:"bytes,11,opt,name=wire_time,json=wireTime,proto3" json:"wire_time,omitempty"`
 	// Writing.
-	PlaceTime     *durationpb.Duration `protobuf:"bytes,12,opt,name=place_time,json=placeTime,proto3" json:"place_time,omitempty"`
+	PlaceTime *durationpb.Duration `protobuf:"bytes,12,opt,name=place_time,json=placeTime,proto3" json:"place_time,omitempty"`
+	// Held back by the rate limit.
+	PaceTime      *durationpb.Duration `protobuf:"bytes,13,opt,name=pace_time,json=paceTime,proto3" json:"pace_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2434,6 +2453,13 @@ func (x *DataStats) GetWireTime() *durationpb.Duration {
 func (x *DataStats) GetPlaceTime() *durationpb.Duration {
 	if x != nil {
 		return x.PlaceTime
+	}
+	return nil
+}
+
+func (x *DataStats) GetPaceTime() *durationpb.Duration {
+	if x != nil {
+		return x.PaceTime
 	}
 	return nil
 }
@@ -2560,7 +2586,10 @@ type EntryResult struct {
 	// What could not be kept.
 	Lost []Property `protobuf:"varint,8,rep,packed,name=lost,proto3,enum=xfer.v1.Property" json:"lost,omitempty"`
 	// For FAILED.
-	Error         *Error `protobuf:"bytes,9,opt,name=error,proto3" json:"error,omitempty"`
+	Error *Error `protobuf:"bytes,9,opt,name=error,proto3" json:"error,omitempty"`
+	// Of a symbolic link: what it points to. Of a hard link: the path of the entry
+	// that it is another name of, as path. Empty for others.
+	LinkTarget    []byte `protobuf:"bytes,10,opt,name=link_target,json=linkTarget,proto3" json:"link_target,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2654,6 +2683,13 @@ func (x *EntryResult) GetLost() []Property {
 func (x *EntryResult) GetError() *Error {
 	if x != nil {
 		return x.Error
+	}
+	return nil
+}
+
+func (x *EntryResult) GetLinkTarget() []byte {
+	if x != nil {
+		return x.LinkTarget
 	}
 	return nil
 }
@@ -2896,7 +2932,7 @@ const file_xfer_v1_transfer_proto_rawDesc = "" +
 	"\battempts\x18\x13 \x01(\x03R\battempts\x1a=\n" +
 	"\x0fBytesMovedEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"\x81\x02\n" +
+	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"\xa6\x02\n" +
 	"\bDataPath\x12\x1c\n" +
 	"\ttransport\x18\x01 \x01(\tR\ttransport\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12/\n" +
@@ -2906,13 +2942,14 @@ const file_xfer_v1_transfer_proto_rawDesc = "" +
 	"bottleneck\x18\x05 \x01(\tR\n" +
 	"bottleneck\x12*\n" +
 	"\x06source\x18\x06 \x01(\v2\x12.xfer.v1.DataStatsR\x06source\x12*\n" +
-	"\x06target\x18\a \x01(\v2\x12.xfer.v1.DataStatsR\x06target\"\x8e\x01\n" +
+	"\x06target\x18\a \x01(\v2\x12.xfer.v1.DataStatsR\x06target\x12#\n" +
+	"\rverify_reason\x18\b \x01(\tR\fverifyReason\"\x8e\x01\n" +
 	"\bFallback\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x12\n" +
 	"\x04from\x18\x02 \x01(\tR\x04from\x12\x0e\n" +
 	"\x02to\x18\x03 \x01(\tR\x02to\x12\x16\n" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x16\n" +
-	"\x06detail\x18\x05 \x01(\tR\x06detail\"\xe5\x03\n" +
+	"\x06detail\x18\x05 \x01(\tR\x06detail\"\x9d\x04\n" +
 	"\tDataStats\x12\x18\n" +
 	"\astreams\x18\x01 \x01(\x05R\astreams\x12\x16\n" +
 	"\x06chunks\x18\x02 \x01(\x03R\x06chunks\x12\x14\n" +
@@ -2929,7 +2966,8 @@ const file_xfer_v1_transfer_proto_rawDesc = "" +
 	" \x01(\v2\x19.google.protobuf.DurationR\bhashTime\x126\n" +
 	"\twire_time\x18\v \x01(\v2\x19.google.protobuf.DurationR\bwireTime\x128\n" +
 	"\n" +
-	"place_time\x18\f \x01(\v2\x19.google.protobuf.DurationR\tplaceTime\"\x9f\x01\n" +
+	"place_time\x18\f \x01(\v2\x19.google.protobuf.DurationR\tplaceTime\x126\n" +
+	"\tpace_time\x18\r \x01(\v2\x19.google.protobuf.DurationR\bpaceTime\"\x9f\x01\n" +
 	"\x05Error\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x12\n" +
 	"\x04side\x18\x02 \x01(\tR\x04side\x12\x14\n" +
@@ -2937,7 +2975,7 @@ const file_xfer_v1_transfer_proto_rawDesc = "" +
 	"\x04node\x18\x04 \x01(\tR\x04node\x12\x12\n" +
 	"\x04path\x18\x05 \x01(\fR\x04path\x12\x18\n" +
 	"\amessage\x18\x06 \x01(\tR\amessage\x12\x12\n" +
-	"\x04hint\x18\a \x01(\tR\x04hint\"\xb1\x02\n" +
+	"\x04hint\x18\a \x01(\tR\x04hint\"\xd2\x02\n" +
 	"\vEntryResult\x12\x14\n" +
 	"\x05entry\x18\x01 \x01(\x04R\x05entry\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\fR\x04path\x12&\n" +
@@ -2947,7 +2985,10 @@ const file_xfer_v1_transfer_proto_rawDesc = "" +
 	"\x05bytes\x18\x06 \x01(\x03R\x05bytes\x12\x16\n" +
 	"\x06digest\x18\a \x01(\fR\x06digest\x12%\n" +
 	"\x04lost\x18\b \x03(\x0e2\x11.xfer.v1.PropertyR\x04lost\x12$\n" +
-	"\x05error\x18\t \x01(\v2\x0e.xfer.v1.ErrorR\x05error\"\xc0\x01\n" +
+	"\x05error\x18\t \x01(\v2\x0e.xfer.v1.ErrorR\x05error\x12\x1f\n" +
+	"\vlink_target\x18\n" +
+	" \x01(\fR\n" +
+	"linkTarget\"\xc0\x01\n" +
 	"\x04Plan\x12\x1c\n" +
 	"\ttransport\x18\x01 \x01(\tR\ttransport\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x121\n" +
@@ -3149,16 +3190,17 @@ var file_xfer_v1_transfer_proto_depIdxs = []int32{
 	32, // 34: xfer.v1.DataStats.hash_time:type_name -> google.protobuf.Duration
 	32, // 35: xfer.v1.DataStats.wire_time:type_name -> google.protobuf.Duration
 	32, // 36: xfer.v1.DataStats.place_time:type_name -> google.protobuf.Duration
-	11, // 37: xfer.v1.EntryResult.kind:type_name -> xfer.v1.EntryKind
-	12, // 38: xfer.v1.EntryResult.outcome:type_name -> xfer.v1.Outcome
-	13, // 39: xfer.v1.EntryResult.changes:type_name -> xfer.v1.Change
-	2,  // 40: xfer.v1.EntryResult.lost:type_name -> xfer.v1.Property
-	26, // 41: xfer.v1.EntryResult.error:type_name -> xfer.v1.Error
-	42, // [42:42] is the sub-list for method output_type
-	42, // [42:42] is the sub-list for method input_type
-	42, // [42:42] is the sub-list for extension type_name
-	42, // [42:42] is the sub-list for extension extendee
-	0,  // [0:42] is the sub-list for field type_name
+	32, // 37: xfer.v1.DataStats.pace_time:type_name -> google.protobuf.Duration
+	11, // 38: xfer.v1.EntryResult.kind:type_name -> xfer.v1.EntryKind
+	12, // 39: xfer.v1.EntryResult.outcome:type_name -> xfer.v1.Outcome
+	13, // 40: xfer.v1.EntryResult.changes:type_name -> xfer.v1.Change
+	2,  // 41: xfer.v1.EntryResult.lost:type_name -> xfer.v1.Property
+	26, // 42: xfer.v1.EntryResult.error:type_name -> xfer.v1.Error
+	43, // [43:43] is the sub-list for method output_type
+	43, // [43:43] is the sub-list for method input_type
+	43, // [43:43] is the sub-list for extension type_name
+	43, // [43:43] is the sub-list for extension extendee
+	0,  // [0:43] is the sub-list for field type_name
 }
 
 func init() { file_xfer_v1_transfer_proto_init() }
