@@ -56,7 +56,7 @@ func TestLists(t *testing.T) {
 		code int
 	}{
 		{"nodes", 0}, {"nodes drain n2", 0}, {"transfers ls", 5}, {"transfers show n1/new", 0}, {"transfers show --failures n1/new", 0},
-		{"transfers show --lost n1/new", 0}, {"transfers show --entries -o json n1/new", 0}, {"explain n1:/a/dir n2:/b/", 0},
+		{"transfers show --lost n1/new", 0}, {"transfers show --entries -o json n1/new", 0}, {"transfers show --lost -o yaml n1/new", 0}, {"explain n1:/a/dir n2:/b/", 0},
 		{"ls n1:/data", 0}, {"ls -1 n1:/data", 0}, {"ls n1:", 0}, {"ls n1:/data/file", 0}, {"stat n1:/data/file", 0},
 		{"transfers pause n1/new n1/other", 0}, {"transfers retry n1/new", 0}, {"transfers abandon --node n2 n1/new", 0},
 		{"nodes -o yaml", 0}, {"ls -o json n1:/data", 0},
@@ -201,7 +201,7 @@ func TestPathWithoutNode(t *testing.T) {
 			want string // no more than one hint
 		}{
 			{"cp n2/data/x n3:/b", &fake{submitErr: denied}, `"n2/data/x" has no node in front, so it was taken for a path of n1, the node that was asked; did you mean n2:/data/x?`},
-			{"ls n2", &fake{}, `did you mean n2:?`},
+			{"cp n2 n3:/b", &fake{submitErr: denied}, `did you mean n2:?`},
 			{"cp /data/x n3:/b", &fake{submitErr: denied}, `did you mean NODE:/data/x?`},
 			{"cp n3:/data/x /b", &fake{full: full, waits: []wait{{t: full}}}, `"/b" has no node in front`},
 			{"cp n3:/data/x n1:/b", &fake{submitErr: denied}, ""},

@@ -149,7 +149,7 @@ func (a *app) places(ctx context.Context, args []string) ([]place.Place, error) 
 	if err != nil {
 		return nil, err
 	}
-	id, err := a.localNode(ctx, api, nodes)
+	id, err := a.localNode(nodes)
 	if err != nil {
 		return nil, err
 	}
@@ -168,17 +168,11 @@ func (a *app) places(ctx context.Context, args []string) ([]place.Place, error) 
 
 // localNode returns the id of the node behind the unix socket: the one whose
 // report in the list is its own.
-func (a *app) localNode(ctx context.Context, api API, nodes []*xferv1.Node) (string, error) {
+func (a *app) localNode(nodes []*xferv1.Node) (string, error) {
 	for _, n := range nodes {
 		if n.GetOwnReport() {
 			return nodeID(n), nil
 		}
-	}
-	// A server that does not mark itself in the list still signs its errors: no
-	// node is called so.
-	_, err := api.GetNode(ctx, "no-such-node-"+strings.Repeat("x", 40))
-	if e := client.AsError(err); is(err, xferv1.Reason_REASON_NODE_UNKNOWN) && place.CheckNode(e.Node) == nil {
-		return e.Node, nil
 	}
 	return "", fmt.Errorf("the server at %s does not say which node it is; write NODE:/path", a.set.Server)
 }

@@ -22,7 +22,7 @@ func (a *app) transfersShowCmd() *cobra.Command {
 		Use:   "show [flags] TRANSFER",
 		Short: "Show all that is known of a transfer",
 		Long: `Show all that is known of a transfer, or what became of its entries. With -o json
-or yaml, entries are one JSON object per line.
+entries are one JSON object per line, with -o yaml one item of a list per line.
 
 ` + nameUse,
 		Example: "  xferctl transfers show n1/nightly-17\n  xferctl transfers show -o yaml n1/nightly-17\n  xferctl transfers show --failures n1/nightly-17",
@@ -118,6 +118,9 @@ func (a *app) showEntries(ctx context.Context, api API, req *xferv1.ListEntriesR
 	var spec *xferv1.TransferSpec // for the name of what is the destination itself
 	err := eachEntry(ctx, api, req, func(e *xferv1.EntryResult) error {
 		if a.set.Output != "table" {
+			if a.set.Output == "yaml" {
+				a.outf("- ") // JSON is YAML as well
+			}
 			if err := a.write(record.Line(record.Of(e))); err != nil {
 				return err
 			}
