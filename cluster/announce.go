@@ -18,22 +18,51 @@ func (c *Cluster) encodeSelf() []byte {
 	return r.encode()
 }
 
-// announce spreads changes of our metadata, no faster than the profile says, so
-// that nobody who flips a state floods the cluster.
+// updateBurst is how many changes in a row are spread without a pause.
+const updateBurst = 4
+
+// announce spreads changes of our metadata. A few go out at once; from then on
+// they are no faster than the profile says, so that nobody who flips a state
+// floods the cluster.
 func (c *Cluster) announce(ctx context.Context) error {
+	var paid time.Time // when the changes so far would be over, at the allowed rate
 	for {
 		select {
 		case <-c.updates:
 		case <-ctx.Done():
 			return nil
 		}
-		// The change is queued for gossip at once; the wait for it to be sent
-		// serves nobody here.
-		_ = c.ml.UpdateNode(time.Millisecond)
-		if !pause(ctx, c.timing.update) {
+		now := time.Now()
+		if paid.Before(now) {
+			paid = now
+		}
+		if wait := paid.Add(-(updateBurst - 1) * c.timing.update).Sub(now); wait > 0 && !pause(ctx, wait) {
 			return nil
 		}
+		paid = paid.Add(c.timing.update)
+		c.mu.Lock()
+		newest := c.changes // encodeSelf has it, or a newer one
+		c.mu.Unlock()
+		// It is queued at once, and the answer comes when it was sent as often
+		// as memberlist sends it. That is more than it takes to reach a few.
+		_ = c.ml.UpdateNode(c.spreadTime())
+		c.mu.Lock()
+		c.told = newest
+		close(c.spread)
+		c.spread = make(chan struct{})
+		c.mu.Unlock()
 	}
+}
+
+// spreadTime is about how long gossip takes to reach all members: in each round
+// everybody who knows tells a few others.
+func (c *Cluster) spreadTime() time.Duration {
+	_, others := c.view.liveGossip()
+	rounds := 2 // the one that has begun already, and the first
+	for reached := c.conf.GossipNodes; reached < others; reached *= c.conf.GossipNodes + 1 {
+		rounds++
+	}
+	return time.Duration(rounds) * c.conf.GossipInterval
 }
 
 // raise hands an alarm to watchAlarms without blocking.

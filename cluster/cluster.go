@@ -35,6 +35,9 @@ type Cluster struct {
 
 	mu      sync.Mutex
 	self    record
+	changes uint64             // of our metadata
+	told    uint64             // the change that was spread last
+	spread  chan struct{}      // closed and replaced when told rises
 	started bool               // Run or Close was called
 	cancel  context.CancelFunc // of Run
 	done    chan struct{}      // closed when Run returned
@@ -52,6 +55,7 @@ func New(cfg Config) (*Cluster, error) {
 		alarms:  make(chan alarm, 64),
 		updates: make(chan struct{}, 1),
 		done:    make(chan struct{}),
+		spread:  make(chan struct{}),
 		self:    record{Meta: cfg.Meta, id: cfg.NodeID, instance: cfg.Instance, started: time.Now()},
 	}
 	c.conf, c.timing = cfg.Profile.config()
@@ -251,8 +255,8 @@ func (c *Cluster) WaitJoined(ctx context.Context, n int) error {
 	}
 }
 
-// UpdateMeta changes what this node tells of itself. It returns at once; the
-// others hear of it within about a second. It refuses what New would refuse.
+// UpdateMeta changes what this node tells of itself. It returns at once; see
+// WaitTold. It refuses what New would refuse.
 func (c *Cluster) UpdateMeta(change func(*Meta)) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -265,11 +269,37 @@ func (c *Cluster) UpdateMeta(change func(*Meta)) error {
 		r.Capabilities |= CapGossipKey
 	}
 	c.self = r
+	c.changes++
 	select {
 	case c.updates <- struct{}{}:
 	default: // one is under way and takes the newest state
 	}
 	return nil
+}
+
+// WaitTold waits until what changed before the call was sent out, and had the
+// time that it needs to reach everybody who listens; then it returns nil. Nobody
+// confirms, and who missed it hears of it later. It takes a few gossip rounds
+// (tenths of a second), and longer only after many changes in a row.
+func (c *Cluster) WaitTold(ctx context.Context) error {
+	c.mu.Lock()
+	want := c.changes
+	c.mu.Unlock()
+	for {
+		c.mu.Lock()
+		told, more := c.told, c.spread
+		c.mu.Unlock()
+		if told >= want {
+			return nil
+		}
+		select {
+		case <-more:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-c.done:
+			return errors.New("membership has ended")
+		}
+	}
 }
 
 // SetDraining tells the others that this node takes no new transfers, or does

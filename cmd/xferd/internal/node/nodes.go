@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"github.com/xferd/xferd/api/server"
 	"github.com/xferd/xferd/cluster"
@@ -77,8 +78,21 @@ func (v *nodes) Drain(ctx context.Context, on bool) error {
 	if err := v.n.drain.set(ctx, on); err != nil {
 		return err
 	}
-	return v.n.cluster.SetDraining(on)
+	if err := v.n.cluster.SetDraining(on); err != nil {
+		return err
+	}
+	// So that whoever asks another node next finds it there. It is done and
+	// durable whether they hear of it now or later.
+	ctx, cancel := context.WithTimeout(ctx, drainTold)
+	defer cancel()
+	if err := v.n.cluster.WaitTold(ctx); err != nil {
+		v.n.log.Debug("the others hear of the drain later", "err", err)
+	}
+	return nil
 }
+
+// drainTold bounds how long a drain waits for the others to hear of it.
+const drainTold = 2 * time.Second
 
 func (v *nodes) Load() (l server.Load) {
 	l.Queued, l.Running = v.n.engine.Load()
