@@ -202,6 +202,7 @@ func TestSpecValidation(t *testing.T) {
 
 		{"chmod", func(m *xferv1.TransferSpec) { m.Chmod = "D755,F644,go-w,a+rX,u=rwxs" }, ok},
 		{"chmod 77777", func(m *xferv1.TransferSpec) { m.Chmod = "77777" }, transfer.InvalidSpec},
+		{"chmod five digits", func(m *xferv1.TransferSpec) { m.Chmod = "00755" }, transfer.InvalidSpec},
 		{"chmod 888", func(m *xferv1.TransferSpec) { m.Chmod = "888" }, transfer.InvalidSpec},
 		{"chmod words", func(m *xferv1.TransferSpec) { m.Chmod = "F+executable" }, transfer.InvalidSpec},
 		{"chmod comma", func(m *xferv1.TransferSpec) { m.Chmod = "u+x," }, transfer.InvalidSpec},

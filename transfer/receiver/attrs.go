@@ -25,7 +25,7 @@ type policy struct {
 	keep     transfer.Preserve
 	chownUID *uint32
 	chownGID *uint32
-	chmod    chmodRules
+	chmod    transfer.ChmodRules
 	uid, gid uint32 // the daemon's effective ones
 }
 
@@ -100,7 +100,7 @@ func (p *policy) perm(e *transfer.Entry, have *fsroot.Info, dir bool, lost *tran
 	default:
 		mode = mode & 0o777 &^ 0o022
 	}
-	return p.chmod.apply(mode, dir)
+	return p.chmod.Apply(mode, dir)
 }
 
 func (p *policy) finalUID(e *transfer.Entry) uint32 {

@@ -77,7 +77,7 @@ func checkOpen(m *transfer.Open) (*rules, error) {
 	case o.ChownUID != nil && *o.ChownUID == ^uint32(0), o.ChownGID != nil && *o.ChownGID == ^uint32(0):
 		return bad("4294967295 is no user or group")
 	}
-	chmod, err := parseChmod(o.Chmod)
+	chmod, err := transfer.ParseChmod(o.Chmod)
 	if err != nil {
 		return nil, err
 	}

@@ -1,4 +1,4 @@
-package receiver
+package transfer
 
 import (
 	"fmt"
@@ -14,20 +14,20 @@ type chmodRule struct {
 	execIf      uint32 // X: bits to set for directories and for files that have any x
 }
 
-// chmodRules change a mode the way rsync's --chmod does.
-type chmodRules []chmodRule
+// ChmodRules change a mode the way rsync's --chmod does.
+type ChmodRules []chmodRule
 
-// unmasked is what a rule without u, g, o or a may touch. The daemon's own
+// chmodUnmasked is what a rule without u, g, o or a may touch. The daemon's own
 // umask is zero so that modes arrive as they were sent; people mean this one.
-const unmasked = 0o7777 &^ 0o022
+const chmodUnmasked = 0o7777 &^ 0o022
 
-// parseChmod reads a comma-separated list of items. An item is an optional D or
+// ParseChmod reads a comma-separated list of items. An item is an optional D or
 // F (directories or files only), then an octal mode or [ugoa]*[+-=][rwxXst]*.
-func parseChmod(s string) (chmodRules, error) {
+func ParseChmod(s string) (ChmodRules, error) {
 	if s == "" {
 		return nil, nil
 	}
-	var rules chmodRules
+	var rules ChmodRules
 	for _, item := range strings.Split(s, ",") {
 		r, err := parseChmodItem(item)
 		if err != nil {
@@ -48,17 +48,14 @@ func parseChmodItem(s string) (chmodRule, error) {
 		return r, fmt.Errorf("it is empty")
 	}
 	if s[0] >= '0' && s[0] <= '7' {
-		if len(s) > 5 {
-			return r, fmt.Errorf("an octal mode has at most 5 digits")
+		if len(s) > 4 {
+			return r, fmt.Errorf("an octal mode has at most 4 digits")
 		}
 		for _, c := range []byte(s) {
 			if c < '0' || c > '7' {
 				return r, fmt.Errorf("%q is no octal digit", c)
 			}
 			r.bits = r.bits<<3 | uint32(c-'0')
-		}
-		if r.bits > 0o7777 {
-			return r, fmt.Errorf("the mode is above 7777")
 		}
 		r.op, r.who = '=', 0o7777
 		return r, nil
@@ -85,7 +82,7 @@ op:
 	}
 	allowed := uint32(0o7777)
 	if i == 0 {
-		perms, setid, allowed = 0o777, 0o6000, unmasked
+		perms, setid, allowed = 0o777, 0o6000, chmodUnmasked
 	}
 	r.op, r.who = s[i], (perms|setid)&allowed
 	for _, c := range []byte(s[i+1:]) {
@@ -109,8 +106,8 @@ op:
 	return r, nil
 }
 
-// apply returns mode as the rules leave it.
-func (rules chmodRules) apply(mode uint32, dir bool) uint32 {
+// Apply returns mode as the rules leave it.
+func (rules ChmodRules) Apply(mode uint32, dir bool) uint32 {
 	for _, r := range rules {
 		if (dir && !r.dirs) || (!dir && !r.files) {
 			continue
