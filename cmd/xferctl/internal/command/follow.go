@@ -114,7 +114,8 @@ func (f *follower) poll(ctx context.Context) (t *xferv1.Transfer, err error, ove
 			f.cancelDone = nil
 			return nil, f.cancelAnswered(err), false
 		case <-slow.C: // the call may still succeed
-			f.silent(nil)
+			f.silent(slowGrace, nil)
+			slow.Reset(time.Second)
 		case ans := <-answers:
 			if ans.err != nil {
 				late := callCtx.Err() != nil && ctx.Err() == nil // no answer at all
@@ -172,7 +173,7 @@ func (f *follower) failed(ctx context.Context, err error, late bool) error {
 	if ctx.Err() != nil || !late && !f.passes(err) {
 		return err
 	}
-	f.silent(err)
+	f.silent(0, err)
 	if time.Since(f.lostSince) >= lostWait {
 		f.clear()
 		return exit.With(exit.Unavailable, fmt.Errorf("%s\nThe transfer goes on without xferctl, if its node lives: %s", f.a.errorText(err), f.name))
@@ -191,10 +192,11 @@ func (f *follower) failed(ctx context.Context, err error, late bool) error {
 	}
 }
 
-// silent notes that there was no answer, with the error if there is one yet.
-func (f *follower) silent(err error) {
+// silent notes that there was no answer, with the error if there is one yet. The
+// first time, it was due for so long.
+func (f *follower) silent(due time.Duration, err error) {
 	if f.lostSince.IsZero() {
-		f.lostSince = time.Now()
+		f.lostSince = time.Now().Add(-due)
 	}
 	f.newsOfLoss(err)
 }

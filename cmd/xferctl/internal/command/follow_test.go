@@ -240,7 +240,12 @@ func TestHungDaemon(t *testing.T) {
 		}
 		w := &world{tty: true, api: &fake{full: transfer(nil), waits: []wait{{t: running(1<<30, true), block: true}, {err: errGone}, {err: errGone}, {t: transfer(nil)}}}}
 		r := w.run(t, "cp n1:/a/dir n2:/b/dir")
-		if r.code != 0 || strings.Count(r.err, "\x1b[Jxferctl: ") != 2 || !strings.Contains(r.err, "  no answer for ") {
+		if r.code != 0 || strings.Count(r.err, "\x1b[Jxferctl: ") != 2 || !strings.Contains(r.err, "  no answer\r") {
+			t.Errorf("%+v", r)
+		}
+		w = &world{tty: true, api: &fake{waits: []wait{{t: running(1<<30, true), block: true}, {hang: true}}}, signals: make(chan os.Signal, 1)}
+		time.AfterFunc(5*time.Second, func() { w.signals <- syscall.SIGTERM })
+		if r := w.run(t, "cp n1:/a/dir n2:/b/dir"); r.code != 143 || !strings.Contains(r.err, "  no answer for 2s\r") || !strings.Contains(r.err, "  no answer for 3s\r") {
 			t.Errorf("%+v", r)
 		}
 	})

@@ -1,7 +1,6 @@
 package command
 
 import (
-	"fmt"
 	"strings"
 	"time"
 
@@ -48,7 +47,11 @@ func (f *follower) newsOfLoss(err error) {
 	f.toldLost = true
 	if f.progress && !f.events() && !f.a.flags.quiet && f.last != nil {
 		now := time.Now()
-		f.draw.Update(now, f.landed.with(f.last, progressState(f.last, fmt.Sprintf("no answer for %s", now.Sub(f.lostSince).Round(time.Second)))))
+		note := "no answer"
+		if d := now.Sub(f.lostSince).Round(time.Second); d > 0 {
+			note += " for " + d.String()
+		}
+		f.draw.Update(now, f.landed.with(f.last, progressState(f.last, note)))
 	}
 }
 
