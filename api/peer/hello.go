@@ -138,7 +138,9 @@ func (c *nodeConn) unreachable(ctx context.Context, err error) *transfer.Error {
 	}
 	switch code := status.Code(err); {
 	case errors.Is(err, trust.ErrDenied):
-		e.Reason, e.Hint = transfer.PermissionDenied, "find out what listens there; it is not the node"
+		// Whoever sits at the address of a node that is down keeps transfers
+		// waiting, as if nobody did, and cannot make them fail.
+		e.Hint = "find out what listens there; it is not the node, which is waited for"
 	case code == codes.PermissionDenied, code == codes.Unauthenticated:
 		e.Reason, e.Hint = transfer.PermissionDenied, "the node does not let this one in"
 	case code == codes.FailedPrecondition:

@@ -75,11 +75,14 @@ func TestServerOfAnotherUser(t *testing.T) {
 	d := dialerTo(t, at(n.addr), creds)
 	for range 2 {
 		_, err := d.OpenTarget(t.Context(), "n2")
-		wantReason(t, err, transfer.PermissionDenied)
-		if !errors.Is(err, trust.ErrDenied) || !strings.Contains(err.Error(), "uid:65533") {
+		wantReason(t, err, transfer.PeerUnreachable)
+		if !transfer.ReasonOf(err).Transient() {
+			t.Error("a transfer would not wait for the node")
+		}
+		if !errors.Is(err, trust.ErrDenied) || !strings.Contains(err.Error(), "uid:65533") || !strings.Contains(err.Error(), "it is not the node") {
 			t.Errorf("error %v", err)
 		}
-		if _, err := d.Conn(t.Context(), "n2"); transfer.ReasonOf(err) != transfer.PermissionDenied {
+		if _, err := d.Conn(t.Context(), "n2"); transfer.ReasonOf(err) != transfer.OwnerUnreachable {
 			t.Errorf("Conn: %v", err)
 		}
 	}
@@ -105,7 +108,7 @@ func TestStrangerPosesAsNode(t *testing.T) {
 	for _, how := range []string{"serve", "hide"} {
 		t.Run(how, func(t *testing.T) {
 			_, err := dialerTo(t, at(startStranger(t, how))).OpenTarget(t.Context(), "n2")
-			wantReason(t, err, transfer.PermissionDenied)
+			wantReason(t, err, transfer.PeerUnreachable)
 		})
 	}
 }
