@@ -178,9 +178,26 @@ func TestLinksFailWithWhatTheyPointTo(t *testing.T) {
 	o.answer(1)
 	o.send(&transfer.EntryGiveUp{Entry: 1, Err: &transfer.Error{Reason: transfer.SourceVanished}})
 	o.fails(1, transfer.SourceVanished)
-	o.fails(2, transfer.DestChanged)
-	o.fails(3, transfer.DestChanged)
+	o.fails(2, transfer.SourceVanished)
+	o.fails(3, transfer.SourceVanished)
 	o.fails(4, transfer.BadPath)
+	o.finish()
+	g.wantClean()
+}
+
+// TestWhatIsInAFailedDirectory fails for the reason that the directory has.
+func TestWhatIsInAFailedDirectory(t *testing.T) {
+	g := newRig(t)
+	g.write("d/s", []byte("in the way"), testTime)
+	o := g.dial(g.request("d"))
+	o.announce(dir(root, ""), dir(0, "s"), regular(1, "a", []byte("x")), dir(1, "t"), endDir(1), symlink(3, "l", "x"), endDir(3), endDir(0))
+	for _, n := range []uint64{1, 2, 3, 5} {
+		o.fails(n, transfer.DestTypeConflict)
+	}
+	o.serve()
+	if r := o.result(5); r.Err.Path != "l" || r.Err.Hint == "" {
+		t.Errorf("%+v", r.Err)
+	}
 	o.finish()
 	g.wantClean()
 }

@@ -55,6 +55,7 @@ type edge struct {
 	metaTouched bool // something was changed that a batch does not sync
 	deleted     int64
 	claims      []string // partials that are kept from other edges
+	causes      causes
 	checked     transfer.Checked
 }
 
@@ -356,6 +357,7 @@ func (e *edge) report(results ...transfer.Result) {
 			e.published++
 		case transfer.OutcomeFailed:
 			e.failed++
+			e.causes.note(res)
 		}
 		delete(e.files, res.Entry)
 		if len(e.held) > 0 {

@@ -133,7 +133,7 @@ func (e *edge) checkParent(ent *transfer.Entry) *transfer.Error {
 	case s&stateDir != 0:
 		return nil
 	case s.outcome() == transfer.OutcomeFailed:
-		return e.entryError(transfer.DestDirGone, ent.Name, errors.New("its directory could not be made"))
+		return e.dependent(ent.Parent, transfer.DestDirGone, ent.Name, "its directory could not be made")
 	}
 	return e.entryError(transfer.PathEscapesRoot, ent.Name, errors.New("what it lies in is no directory of this transfer"))
 }

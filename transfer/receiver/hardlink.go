@@ -40,7 +40,7 @@ func (e *edge) hardlink(f *file, to state) (res transfer.Result, done bool) {
 	case to&stateLinkable == 0:
 		return fail(transfer.BadPath, "it is a hard link to no file of this transfer")
 	case to.outcome() == transfer.OutcomeFailed:
-		return fail(transfer.DestChanged, "the file that it is a hard link to failed")
+		return e.failure(f.e.Number, f.e.Kind, e.dependent(f.e.LinkTo, transfer.DestChanged, f.name, "the file that it is a hard link to failed")), true
 	}
 	var err error
 	if f.exists, err = e.lookup(f.dir, f.name, &f.have); err != nil {
