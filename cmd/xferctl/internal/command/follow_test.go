@@ -50,6 +50,7 @@ func TestCopyFailsInPart(t *testing.T) {
 			c.FilesFailed, c.EntriesFailed, c.EntriesLost, c.SpecialsSkipped, c.Restarts, c.Mismatches = 2, 3, 4, 1, 2, 1
 			t.DataPath.Fallbacks = []*xferv1.Fallback{{From: "rdma", To: "tcp", Reason: "QP_ERROR", Detail: "retry exceeded"}}
 			t.Spec.Durability = xferv1.Durability_DURABILITY_NONE
+			t.Spec.Verify, t.DataPath.Verify, t.DataPath.VerifyReason = xferv1.Verify_VERIFY_MEDIA, "store", "MEMORY_FILE_SYSTEM"
 		})
 		w := &world{api: &fake{full: full, waits: []wait{{t: full}}, entries: full.Failures}}
 		r := w.run(t, "cp -v n1:/a/dir n2:/b/dir")
@@ -67,12 +68,17 @@ func TestDryRunPrintsMappingFirst(t *testing.T) {
 			return &xferv1.EntryResult{Path: []byte(path), Kind: kind, Outcome: o, Changes: ch}
 		}
 		const file, dir, pub = xferv1.EntryKind_ENTRY_KIND_FILE, xferv1.EntryKind_ENTRY_KIND_DIRECTORY, xferv1.Outcome_OUTCOME_PUBLISHED
+		to := func(e *xferv1.EntryResult, target string) *xferv1.EntryResult {
+			e.LinkTarget = []byte(target)
+			return e
+		}
 		w := &world{api: &fake{full: full, waits: []wait{{t: full}}, entries: []*xferv1.EntryResult{
 			entry("", dir, pub, xferv1.Change_CHANGE_NEW),
 			entry("new", file, pub, xferv1.Change_CHANGE_NEW),
 			entry("touched", file, pub, xferv1.Change_CHANGE_MTIME),
 			entry("mode", file, pub, xferv1.Change_CHANGE_PERM),
-			entry("link", xferv1.EntryKind_ENTRY_KIND_SYMLINK, pub, xferv1.Change_CHANGE_TARGET),
+			to(entry("link", xferv1.EntryKind_ENTRY_KIND_SYMLINK, pub, xferv1.Change_CHANGE_TARGET), "../else\x1b"),
+			to(entry("name", xferv1.EntryKind_ENTRY_KIND_HARDLINK, pub, xferv1.Change_CHANGE_NEW), "new"),
 			entry("same", file, xferv1.Outcome_OUTCOME_SAME),
 			entry("old", file, xferv1.Outcome_OUTCOME_DELETED, xferv1.Change_CHANGE_DELETE),
 		}}}

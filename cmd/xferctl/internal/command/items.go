@@ -44,6 +44,7 @@ func item(e *xferv1.EntryResult, compare xferv1.Compare, spec *xferv1.TransferSp
 		Kind:     kindLetter(e.GetKind()),
 		Hardlink: e.GetKind() == xferv1.EntryKind_ENTRY_KIND_HARDLINK,
 		Path:     entryPath(e, spec),
+		Link:     string(e.GetLinkTarget()),
 		Deleted:  e.GetOutcome() == xferv1.Outcome_OUTCOME_DELETED || has(xferv1.Change_CHANGE_DELETE),
 		New:      has(xferv1.Change_CHANGE_NEW) || has(xferv1.Change_CHANGE_TYPE),
 		Content:  has(xferv1.Change_CHANGE_CONTENT) || has(xferv1.Change_CHANGE_TARGET),

@@ -112,6 +112,9 @@ func summary(t *xferv1.Transfer, verbose bool) []string {
 		out = append(out, "  bottleneck: "+show.Name(p.GetBottleneck()))
 	}
 	if v := p.GetVerify(); v != "" {
+		if why := p.GetVerifyReason(); why != "" {
+			v += " (not " + strings.ToLower(word(t.GetSpec().GetVerify(), "VERIFY_")) + ": " + why + ")"
+		}
 		out = append(out, "  verify:     "+show.Name(v)+again(c))
 	}
 	if t.GetSpec().GetDurability() == xferv1.Durability_DURABILITY_NONE {

@@ -148,6 +148,13 @@ func (a *app) showEntries(ctx context.Context, api API, req *xferv1.ListEntriesR
 // entryLine is "FAILED     path: why", or with what was lost.
 func entryLine(e *xferv1.EntryResult, spec *xferv1.TransferSpec) string {
 	l := fmt.Sprintf("%-10s %s", word(e.GetOutcome(), "OUTCOME_"), show.Name(entryPath(e, spec)))
+	switch to := show.Name(string(e.GetLinkTarget())); {
+	case to == "":
+	case e.GetKind() == xferv1.EntryKind_ENTRY_KIND_HARDLINK:
+		l += " => " + to
+	default:
+		l += " -> " + to
+	}
 	if len(e.GetLost()) > 0 {
 		var lost []string
 		for _, p := range e.GetLost() {
