@@ -76,7 +76,28 @@ func (a *app) root() *cobra.Command {
 	cmd.AddCommand(a.versionCmd(), a.manCmd())
 	cmd.InitDefaultHelpCmd()
 	cmd.InitDefaultCompletionCmd()
+	for _, c := range cmd.Commands() {
+		switch c.Name() {
+		case "completion": // cobra shows help for any word, and calls that success
+			c.Args, c.RunE = groupArgs, groupRun
+		case "help":
+			c.Run, c.RunE = nil, helpRun
+		}
+	}
 	return cmd
+}
+
+// helpRun shows the help of the command that the words name.
+func helpRun(cmd *cobra.Command, args []string) error {
+	c, rest, err := cmd.Root().Find(args)
+	if err != nil {
+		return exit.With(exit.Usage, err)
+	}
+	if len(rest) > 0 {
+		return groupArgs(c, rest)
+	}
+	c.InitDefaultHelpFlag()
+	return c.Help()
 }
 
 // groupArgs and groupRun make a command that only holds others refuse words
