@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -20,7 +22,14 @@ var (
 )
 
 func TestMain(m *testing.M) {
+	// Most of these tests wait: for a throttled copy, for a daemon to stop. More
+	// of them than there are processors may run side by side.
+	side := flag.Lookup("test.parallel")
+	few := side.Value.String()
 	flag.Parse()
+	if n := 2 * runtime.GOMAXPROCS(0); side.Value.String() == few {
+		_ = side.Value.Set(strconv.Itoa(n))
+	}
 	os.Exit(run(m))
 }
 

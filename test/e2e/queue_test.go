@@ -23,7 +23,7 @@ func TestPriorityAndConcurrency(t *testing.T) {
 	tree.file("big", 16<<20)
 	tree.file("small", 1000)
 	dst := func(name string) string { return "n2:" + filepath.Join(f.daemons[1].data, name) }
-	first := c.detach(t, "cp", "--bwlimit", "1MiB", "--chunk-size", "1MiB", "n1:"+tree.path("big"), dst("big"))
+	first := c.detach(t, "cp", "--bwlimit", "1MiB", "--chunk-size", "1MiB", "--streams", "1", "n1:"+tree.path("big"), dst("big"))
 	c.landed(t, first, 1<<20)
 	classes := []string{"background", "low", "normal", "high", "normal"}
 	var names []string
@@ -97,7 +97,7 @@ func TestUpdateWhileItRuns(t *testing.T) {
 	c, dirs := useShared(t)
 	src := newTree(t, dirs[0]).file("big", 64<<20)
 	cp := func(to string) string {
-		name := c.detach(t, "cp", "--bwlimit", "1MiB", "--chunk-size", "1MiB", "n1:"+src, "n2:"+filepath.Join(dirs[1], to))
+		name := c.detach(t, "cp", "--bwlimit", "1MiB", "--chunk-size", "1MiB", "--streams", "1", "n1:"+src, "n2:"+filepath.Join(dirs[1], to))
 		c.landed(t, name, 1<<20)
 		return name
 	}
