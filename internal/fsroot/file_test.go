@@ -198,7 +198,7 @@ func TestXattrs(t *testing.T) {
 			must(t, x.SetXattr("user.\xff\xfe", []byte{0, 1, 0}))
 			must(t, x.SetXattr("user.big", big))
 			must(t, x.SetXattr("user.empty", nil))
-			wantErr(t, "SetXattr security", x.SetXattr("security.capability", nil), ErrXattrName)
+			wantErr(t, "SetXattr security", x.SetXattr("security.selinux", nil), ErrXattrName)
 			wantErr(t, "SetXattr trusted", x.SetXattr("trusted.overlay.opaque", []byte("y")), unix.EPERM)
 			wantErr(t, "RemoveXattr trusted", x.RemoveXattr("trusted.xferd"), ErrXattrName)
 			got := map[string]string{}

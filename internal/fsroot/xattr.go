@@ -13,13 +13,18 @@ type Xattr struct {
 	Value []byte
 }
 
-// portable tells whether an attribute may cross: user.* and the POSIX ACLs. All
-// others mean something to one machine only (security.*, trusted.*).
+// Capability is the attribute of a program's capabilities: rights that it runs
+// with, as with a setuid bit.
+const Capability = "security.capability"
+
+// portable tells whether an attribute may cross: user.*, the POSIX ACLs and
+// Capability. All others mean something to one machine only (labels of SELinux,
+// trusted.*).
 func portable(name string) bool {
-	return strings.HasPrefix(name, "user.") || strings.HasPrefix(name, "system.posix_acl_")
+	return strings.HasPrefix(name, "user.") || strings.HasPrefix(name, "system.posix_acl_") || name == Capability
 }
 
-// Xattrs returns the attributes of the file that are user.* or a POSIX ACL and
+// Xattrs returns the attributes of the file that may cross to another machine and
 // that filter wants (nil: all), in the file system's order. A file system
 // without attributes has none.
 func (f *File) Xattrs(filter func(name string) bool) ([]Xattr, error) {

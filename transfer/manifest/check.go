@@ -121,11 +121,12 @@ func checkLinks(e *transfer.Entry) error {
 	return nil
 }
 
-// XattrAllowed reports whether an extended attribute may be copied: those of
-// users and POSIX ACLs, not those that give rights or belong to the system.
+// XattrAllowed reports whether an extended attribute may be in a manifest: those
+// of users, POSIX ACLs, and the capabilities of programs, not those that belong
+// to a system. Whether the target sets it is the target's business.
 func XattrAllowed(name string) bool {
 	switch name {
-	case "system.posix_acl_access", "system.posix_acl_default":
+	case "system.posix_acl_access", "system.posix_acl_default", "security.capability":
 		return true
 	}
 	return strings.HasPrefix(name, "user.") && len(name) > len("user.") &&

@@ -140,7 +140,7 @@ func TestBadEntries(t *testing.T) {
 		"end with name": {func(e *transfer.Entry) { e.Kind = transfer.KindEndDir }, ErrEntry},
 		"end with meta": {func(e *transfer.Entry) { e.Kind, e.Name, e.Meta.UID = transfer.KindEndDir, "", 1 }, ErrEntry},
 		"trusted xattr": {func(e *transfer.Entry) { e.Meta.Xattrs = []transfer.Xattr{{Name: "trusted.x"}} }, ErrEntry},
-		"capability":    {func(e *transfer.Entry) { e.Meta.Xattrs = []transfer.Xattr{{Name: "security.capability"}} }, ErrEntry},
+		"label":         {func(e *transfer.Entry) { e.Meta.Xattrs = []transfer.Xattr{{Name: "security.selinux"}} }, ErrEntry},
 		"bare user.":    {func(e *transfer.Entry) { e.Meta.Xattrs = []transfer.Xattr{{Name: "user."}} }, ErrEntry},
 		"64 KiB of xattrs": {func(e *transfer.Entry) {
 			e.Meta.Xattrs = []transfer.Xattr{{Name: "user.a", Value: make([]byte, MaxXattrBytes-6)}}

@@ -19,7 +19,7 @@ func TestDecodeUnchecked(t *testing.T) {
 		"dots":            {Number: 8, Name: "..", Kind: transfer.KindDir},
 		"unknown kind":    {Number: 8, Name: "k", Kind: 99},
 		"bad permissions": {Number: 8, Name: "p", Kind: transfer.KindFile, Meta: transfer.Meta{Perm: 1 << 20}},
-		"xattr of root":   {Number: 8, Name: "x", Kind: transfer.KindFile, Meta: transfer.Meta{Xattrs: []transfer.Xattr{{Name: "security.capability", Value: []byte("v")}}}},
+		"xattr of root":   {Number: 8, Name: "x", Kind: transfer.KindFile, Meta: transfer.Meta{Xattrs: []transfer.Xattr{{Name: "security.selinux", Value: []byte("v")}}}},
 		"parent after":    {Number: 8, Parent: 8, Name: "x", Kind: transfer.KindFile},
 	}
 	for name, e := range bad {

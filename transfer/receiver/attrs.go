@@ -124,18 +124,20 @@ func (p *policy) finalGID(e *transfer.Entry) uint32 {
 }
 
 // wantXattrs takes over the attributes that were asked for and may be set:
-// user.* and the two ACLs. Anything else a peer sends is dropped and counted.
+// user.*, the two ACLs, and the capabilities of a program where it gets the owner
+// and group that it has at the source, as with setuid bits. Anything else a peer
+// sends is dropped and counted.
 func (p *policy) wantXattrs(e *transfer.Entry, a *attrs) {
 	users, acls := p.keep.Has(transfer.PreserveXattrs), p.keep.Has(transfer.PreserveACLs)
 	if !users && !acls {
 		return
 	}
 	a.manage = func(name string) bool {
-		return (users && isUserXattr(name)) || (acls && isACL(name))
+		return users && (isUserXattr(name) || name == fsroot.Capability) || acls && isACL(name)
 	}
 	for _, x := range e.Meta.Xattrs {
 		switch {
-		case isUserXattr(x.Name), isACL(x.Name):
+		case isUserXattr(x.Name), isACL(x.Name), x.Name == fsroot.Capability && p.finalUID(e) == e.Meta.UID && p.finalGID(e) == e.Meta.GID:
 			if a.manage(x.Name) {
 				a.xattrs = append(a.xattrs, x)
 			}
@@ -178,7 +180,13 @@ func (a *attrs) apply(t target, fresh bool) (lost transfer.Preserve, err error) 
 	if err != nil || a.manage == nil {
 		return lost, err
 	}
-	l, err = a.applyXattrs(t, fresh)
+	xattrs := a.xattrs
+	if lost.Has(transfer.PreserveOwner) {
+		if xattrs = withoutCapability(xattrs); len(xattrs) < len(a.xattrs) {
+			lost |= transfer.PreserveXattrs
+		}
+	}
+	l, err = a.applyXattrs(t, xattrs, fresh)
 	lost |= l
 	if err != nil {
 		return lost, err
@@ -225,7 +233,12 @@ func setMeta(set func(fsroot.Meta) error, m fsroot.Meta) (lost transfer.Preserve
 	return lost, nil
 }
 
-func (a *attrs) applyXattrs(t target, fresh bool) (lost transfer.Preserve, err error) {
+// withoutCapability is for a file that did not get its owner.
+func withoutCapability(list []transfer.Xattr) []transfer.Xattr {
+	return slices.DeleteFunc(slices.Clone(list), func(x transfer.Xattr) bool { return x.Name == fsroot.Capability })
+}
+
+func (a *attrs) applyXattrs(t target, want []transfer.Xattr, fresh bool) (lost transfer.Preserve, err error) {
 	var have []fsroot.Xattr
 	if !fresh || a.manage(aclAccess) {
 		if have, err = t.Xattrs(a.manage); err != nil && !notPermitted(err) {
@@ -233,13 +246,13 @@ func (a *attrs) applyXattrs(t target, fresh bool) (lost transfer.Preserve, err e
 		}
 	}
 	for _, h := range have {
-		if !slices.ContainsFunc(a.xattrs, func(x transfer.Xattr) bool { return x.Name == h.Name }) {
+		if !slices.ContainsFunc(want, func(x transfer.Xattr) bool { return x.Name == h.Name }) {
 			if err := t.RemoveXattr(h.Name); err != nil && !errors.Is(err, syscall.ENODATA) {
 				lost |= xattrClass(h.Name)
 			}
 		}
 	}
-	for _, x := range a.xattrs {
+	for _, x := range want {
 		if slices.ContainsFunc(have, func(h fsroot.Xattr) bool { return h.Name == x.Name && bytes.Equal(h.Value, x.Value) }) {
 			continue
 		}

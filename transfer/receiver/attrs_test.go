@@ -2,7 +2,6 @@ package receiver
 
 import (
 	"errors"
-	"os"
 	"syscall"
 	"testing"
 
@@ -54,9 +53,7 @@ func TestSetidIsKeptOnlyForTheSameOwner(t *testing.T) {
 }
 
 func TestOwnerXattrsAndACLs(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("SKIP needs root")
-	}
+	needRoot(t)
 	g := newRig(t)
 	acl := []byte{2, 0, 0, 0, 1, 0, 6, 0, 255, 255, 255, 255, 2, 0, 4, 0, 12, 0, 0, 0, 4, 0, 4, 0, 255, 255, 255, 255, 16, 0, 4, 0, 255, 255, 255, 255, 32, 0, 0, 0, 255, 255, 255, 255}
 	f := regular(0, "f", []byte("x"))

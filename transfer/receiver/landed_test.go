@@ -20,6 +20,7 @@ func TestWhatLanded(t *testing.T) {
 	o.land(o.extent(1, testChunk), o.extent(1, 4*testChunk))
 	o.land(o.extent(2, 0))
 	o.want(2, transfer.OutcomePublished)
+	o.want(4, transfer.OutcomePublished)
 	// On its way when the data plane ends.
 	lost := o.extent(1, 2*testChunk)
 	if _, err := o.sink().Place(t.Context(), 9, []transport.ExtentHeader{lost.ExtentHeader}); err != nil {

@@ -114,6 +114,27 @@ func TestXattrs(t *testing.T) {
 	}
 }
 
+// TestAttributesOfTheSystem: the capabilities of a program cross, what belongs to
+// this machine does not.
+func TestAttributesOfTheSystem(t *testing.T) {
+	top := tree(t, "d/f")
+	for _, name := range []string{fsroot.Capability, "trusted.x"} {
+		if err := unix.Setxattr(filepath.Join(top, "d/f"), name, []byte{1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, 0); err != nil {
+			if os.Getenv("XFER_REQUIRE_RIGS") != "" {
+				t.Fatal(err)
+			}
+			t.Skipf("SKIP %s: %v", name, err)
+		}
+	}
+	c, _, err := run(t, top, transfer.Spec{Sources: sources("d/f"), Preserve: transfer.PreserveArchive}, nil)
+	if err != nil || len(c.found) != 1 {
+		t.Fatal(c.found, err)
+	}
+	if x := c.found[0].Meta.Xattrs; len(x) != 1 || x[0].Name != fsroot.Capability || c.found[0].Lost != 0 {
+		t.Errorf("%+v, lost %b", x, c.found[0].Lost)
+	}
+}
+
 func TestFingerprintAndAgain(t *testing.T) {
 	top := tree(t, "d/f")
 	exports, err := fsroot.OpenExports([]fsroot.Export{{Path: top}})

@@ -157,7 +157,9 @@ const (
 	Property_PROPERTY_SPARSE Property = 5
 	// Owner and group, by number.
 	Property_PROPERTY_OWNER Property = 6
-	// Extended attributes other than ACLs.
+	// Extended attributes other than ACLs: user.*, and the capabilities of
+	// programs (security.capability) where the owner and group are the same as at
+	// the source. Others belong to one machine and are not asked for.
 	Property_PROPERTY_XATTRS Property = 7
 	// POSIX ACLs.
 	Property_PROPERTY_ACLS Property = 8
