@@ -71,3 +71,23 @@ func TestExampleHasEveryKey(t *testing.T) {
 		t.Errorf("a commented key does not show its default (-want +got):\n%s", d)
 	}
 }
+
+// TestDocumentsLoad: the pieces of configuration in the documents are good.
+func TestDocumentsLoad(t *testing.T) {
+	block := regexp.MustCompile("(?s)\n```yaml\n(.*?)```")
+	for _, doc := range []string{"README.md", "docs/operations.md"} {
+		b, err := os.ReadFile("../../../../" + doc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := block.FindAllSubmatch(b, -1)
+		if len(found) == 0 {
+			t.Errorf("%s shows no configuration", doc)
+		}
+		for _, m := range found {
+			if _, _, err := Load(write(t, string(m[1])), flags(t, "--name=n1", "--export=/data:rw"), nil, "/"); err != nil {
+				t.Errorf("%s: %v in\n%s", doc, err, m[1])
+			}
+		}
+	}
+}

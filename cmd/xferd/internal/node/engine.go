@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -15,7 +16,8 @@ import (
 // owns, and those that end here.
 type engine struct {
 	*lifecycle.Engine
-	in *receiver.Receiver
+	in   *receiver.Receiver
+	self transfer.NodeID
 }
 
 var _ server.Engine = (*engine)(nil)
@@ -50,7 +52,8 @@ func (e *engine) Incoming(_ context.Context, ref server.IncomingRef) (transfer.T
 		}
 	}
 	return transfer.Transfer{}, &transfer.Error{
-		Reason: transfer.TransferNotFound, Side: transfer.SideTarget, Err: fmt.Errorf("no such transfer ends at this node"),
+		Reason: transfer.TransferNotFound, Side: transfer.SideTarget, Node: e.self, Err: errors.New("no such transfer ends at this node"),
+		Hint: "xferctl transfers ls --incoming --node " + string(e.self) + " shows those that do",
 	}
 }
 

@@ -276,7 +276,7 @@ func (n *Node) assemble(ctx context.Context, o Options) (err error) {
 	}
 	g := guard{insecure: n.cfg.Insecure, self: self}
 	if n.api, err = server.New(server.Config{
-		Self: self, Engine: &engine{n.engine, n.receiver}, Nodes: &nodes{n}, Guard: g,
+		Self: self, Engine: &engine{n.engine, n.receiver, self}, Nodes: &nodes{n}, Guard: g,
 		Forwarder: forwarder{n.dialer}, Exports: n.exports.Load, Log: n.log,
 	}); err != nil {
 		return err
