@@ -16,6 +16,18 @@ const (
 	PeerHasNone        Reason = "PEER_HAS_NONE"
 	EncryptionRequired Reason = "ENCRYPTION_REQUIRED"
 	SessionFailed      Reason = "SESSION_FAILED" // the better one broke several times without moving anything
+
+	// Of RDMA.
+	NoLibrary   Reason = "NO_LIBRARY" // libibverbs cannot be loaded, or the build has no support for it
+	NoKernel    Reason = "NO_KERNEL_SUPPORT"
+	NoDevice    Reason = "NO_DEVICE"
+	PortDown    Reason = "PORT_DOWN"    // no port is active
+	NoGID       Reason = "NO_GID"       // no usable address on any port
+	NoPath      Reason = "NO_PATH"      // no port leads to the peer's
+	Memlock     Reason = "MEMLOCK"      // memory cannot be pinned
+	NoBuffers   Reason = "NO_BUFFERS"   // the buffer memory is used up
+	ProbeFailed Reason = "PROBE_FAILED" // what was written did not arrive as it should
+	QPError     Reason = "QP_ERROR"     // a queue pair could not be brought up, or broke
 )
 
 // UnavailableError is the failure of an edge's data plane to come up: nothing
@@ -23,6 +35,7 @@ const (
 type UnavailableError struct {
 	Transport string
 	Addr      string
+	Reason    Reason // NoReason where there is only an error
 	Err       error
 }
 

@@ -231,6 +231,9 @@ type DialOptions struct {
 	Verify    bool
 	// MaxRate limits the edge, in bytes per second; 0 is no limit.
 	MaxRate int64
+	// Control opens the way to Incoming.Join at the target; see Joiner. Nil
+	// where there is none.
+	Control func(ctx context.Context) (Control, error)
 }
 
 // Dialer is the source's half of a transport.

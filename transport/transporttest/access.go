@@ -30,7 +30,7 @@ func testStaleEpoch(t *testing.T, s *suite) {
 		t.Fatal(err)
 	}
 	defer second.Close()
-	e := &edge{t: t, dialer: d}
+	e := &edge{t: t, in: first, dialer: d}
 	if out, err := e.dial(id, first.Grant(), options{streams: 1}); err == nil {
 		out.Close()
 		t.Error("a stale grant was taken")
@@ -52,9 +52,9 @@ func testStaleEpoch(t *testing.T, s *suite) {
 }
 
 // denied checks that a grant does not open an edge.
-func (e *edge) denied(id transport.Edge, g transport.Grant) {
+func (e *edge) denied(in transport.Incoming, id transport.Edge, g transport.Grant) {
 	e.t.Helper()
-	out, err := e.dial(id, g, options{streams: 1, verify: true})
+	out, err := e.dialTo(in, id, g, options{streams: 1, verify: true})
 	if err == nil {
 		out.Close()
 		e.t.Error("dialled with a grant that is worth nothing")
@@ -84,7 +84,7 @@ func testWrongToken(t *testing.T, s *suite) {
 		}
 		id, g := fresh, in.Grant()
 		change(&id, &g)
-		e.denied(id, g)
+		e.denied(in, id, g)
 		in.Close()
 	}
 	feed := NewFeed(small(3)...)
@@ -109,12 +109,12 @@ func flip(g *transport.Grant) {
 // testUsedToken: a token opens one stream once.
 func testUsedToken(t *testing.T, s *suite) {
 	e := s.connect(t, NewSink(t), options{streams: 1, verify: true})
-	e.denied(e.id, e.grant)
+	e.denied(e.in, e.id, e.grant)
 	feed := NewFeed(small(3)...)
 	if err := e.run(feed); err != nil {
 		t.Fatal(err)
 	}
-	e.denied(e.id, e.grant)
+	e.denied(e.in, e.id, e.grant)
 }
 
 // testClosedGrant: the fence forgets tokens that were not used.
@@ -127,7 +127,7 @@ func testClosedGrant(t *testing.T, s *suite) {
 		t.Fatal(err)
 	}
 	in.Close()
-	(&edge{t: t, dialer: d}).denied(id, in.Grant())
+	(&edge{t: t, dialer: d}).denied(in, id, in.Grant())
 }
 
 // testRate: a limit holds. Only a lower bound of the time is checked.

@@ -113,8 +113,13 @@ func (s *suite) connect(t *testing.T, sink transport.Sink, o options) *edge {
 }
 
 func (e *edge) dial(id transport.Edge, g transport.Grant, o options) (transport.Outgoing, error) {
+	return e.dialTo(e.in, id, g, o)
+}
+
+// dialTo dials an edge with any grant.
+func (e *edge) dialTo(in transport.Incoming, id transport.Edge, g transport.Grant, o options) (transport.Outgoing, error) {
 	return e.dialer.Dial(e.t.Context(), id, g, transport.DialOptions{
-		Streams: o.streams, ChunkSize: ChunkSize, Verify: o.verify, MaxRate: o.maxRate,
+		Streams: o.streams, ChunkSize: ChunkSize, Verify: o.verify, MaxRate: o.maxRate, Control: reach(in),
 	})
 }
 

@@ -1,0 +1,197 @@
+package verbs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/xferd/xferd/internal/bufpool"
+	"github.com/xferd/xferd/rdma"
+)
+
+// domain is what one session has on one rail: a protection domain of its own,
+// with a completion queue and queue pairs. One goroutine, watch, takes its
+// completions.
+type domain struct {
+	path    path
+	pd      *rdma.ProtectionDomain
+	channel *rdma.CompletionChannel
+	cq      *rdma.CompletionQueue
+	pairs   []*pair
+	regions []*rdma.MemoryRegion
+
+	// outstanding completions of requests that were posted: of sends that are
+	// signaled, and of receives.
+	outstanding atomic.Int64
+
+	leases []*bufpool.Buffer // that regions are of, in one of the domains
+}
+
+// pair is a queue pair.
+type pair struct {
+	qp     *rdma.QueuePair
+	psn    uint32
+	remote endpoint
+	post   sync.Mutex   // so that the requests of a chunk stay together
+	load   atomic.Int64 // bytes posted and not completed
+}
+
+// depths of the queues of a session.
+type depths struct{ send, receive, pairs int }
+
+// openDomain makes the queue pairs of one path and moves them to Init. On an
+// error nothing is left.
+func openDomain(p path, n depths, access rdma.Access) (d *domain, err error) {
+	d = &domain{path: p}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, d.destroy())
+		}
+	}()
+	dev := p.rail.Device
+	if d.pd, err = dev.AllocProtectionDomain(); err != nil {
+		return d, err
+	}
+	if d.channel, err = dev.CreateCompletionChannel(); err != nil {
+		return d, err
+	}
+	if d.cq, err = dev.CreateCompletionQueue(n.pairs*(n.send+n.receive)+1, d.channel); err != nil {
+		return d, err
+	}
+	for range n.pairs {
+		qp, err := d.pd.CreateQueuePair(rdma.QueuePairConfig{MaxSend: max(n.send, 1), MaxReceive: max(n.receive, 1)}, d.cq, d.cq)
+		if err != nil {
+			return d, err
+		}
+		d.pairs = append(d.pairs, &pair{qp: qp, psn: randomPSN()})
+		if err := qp.ToInit(rdma.InitAttr{Port: p.rail.Port.Port, Access: access}); err != nil {
+			return d, err
+		}
+	}
+	return d, nil
+}
+
+// connect moves a queue pair to ready-to-send, towards its peer.
+func (d *domain) connect(p *pair, l *Limits) error {
+	err := p.qp.ToReadyToReceive(rdma.ReadyToReceiveAttr{
+		Address:     address(d.path.rail, d.path.gid, p.remote.GID, p.remote.LID, p.qp.Number()^p.remote.Number),
+		PathMTU:     d.path.mtu,
+		DestNumber:  p.remote.Number,
+		PSN:         p.remote.PSN,
+		MinRNRTimer: 12,
+	})
+	if err != nil {
+		return err
+	}
+	return p.qp.ToReadyToSend(rdma.ReadyToSendAttr{PSN: p.psn, Timeout: l.AckTimeout, RetryCount: l.Retries, RNRRetry: l.Retries})
+}
+
+// endpoint describes a queue pair to the peer.
+func (d *domain) endpoint(p *pair) endpoint {
+	return endpoint{Rail: d.path.peer, GID: d.path.gid.GID, To: d.path.remote, LID: d.path.rail.Port.LID, MTU: d.path.rail.Port.ActiveMTU, Number: p.qp.Number(), PSN: p.psn}
+}
+
+// register makes memory known on this rail.
+func (d *domain) register(mem []byte, access rdma.Access) (*rdma.MemoryRegion, error) {
+	m, err := d.pd.Register(mem, access)
+	if err == nil {
+		d.regions = append(d.regions, m)
+	}
+	return m, err
+}
+
+// spin is how often an empty queue is looked at before the goroutine parks. A
+// completion that comes within it costs no event.
+const spin = 64
+
+// watch takes completions until ctx ends or the queue is lost. take is called
+// for each, in order.
+func (d *domain) watch(ctx context.Context, take func(*rdma.WorkCompletion)) error {
+	var wcs [32]rdma.WorkCompletion
+	empty, armed := 0, false
+	for {
+		n, err := d.cq.Poll(wcs[:])
+		if err != nil {
+			return err
+		}
+		for i := range wcs[:n] {
+			take(&wcs[i])
+		}
+		switch {
+		case n > 0:
+			empty, armed = 0, false
+		case empty < spin:
+			empty++
+		case !armed:
+			// What came before this gives no event: one more look.
+			if err := d.cq.RequestNotify(false); err != nil {
+				return err
+			}
+			armed = true
+		default:
+			if err := d.channel.Wait(ctx); err != nil {
+				return err
+			}
+			empty, armed = 0, false
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+}
+
+// stop moves the queue pairs to Error, so that everything posted completes and
+// nothing more is sent or let in.
+func (d *domain) stop() error {
+	var errs []error
+	for _, p := range d.pairs {
+		errs = append(errs, p.qp.ToError())
+	}
+	return errors.Join(errs...)
+}
+
+// drain waits until all that was posted has completed, at most until the
+// deadline. Whoever watches the domain takes them.
+func (d *domain) drain(deadline time.Time) bool {
+	for wait := 50 * time.Microsecond; d.outstanding.Load() > 0; wait = min(2*wait, 5*time.Millisecond) {
+		if !time.Now().Before(deadline) {
+			return false
+		}
+		time.Sleep(wait)
+	}
+	return true
+}
+
+// destroy takes everything apart: queue pairs before memory. After an error what
+// is left, memory included, must not be used again.
+func (d *domain) destroy() error {
+	for _, p := range d.pairs {
+		if err := p.qp.Close(); err != nil {
+			return fmt.Errorf("destroy a queue pair: %w", err)
+		}
+	}
+	for _, m := range d.regions {
+		if err := m.Close(); err != nil {
+			return fmt.Errorf("deregister memory: %w", err)
+		}
+	}
+	d.regions = nil
+	for _, b := range d.leases {
+		b.Release()
+	}
+	d.leases = nil
+	var errs []error
+	if d.cq != nil {
+		errs = append(errs, d.cq.Close())
+	}
+	if d.channel != nil {
+		errs = append(errs, d.channel.Close())
+	}
+	if d.pd != nil {
+		errs = append(errs, d.pd.Close())
+	}
+	return errors.Join(errs...)
+}

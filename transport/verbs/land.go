@@ -1,0 +1,305 @@
+package verbs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/zeebo/xxh3"
+
+	"github.com/xferd/xferd/internal/wire"
+	"github.com/xferd/xferd/rdma"
+	"github.com/xferd/xferd/transport"
+	"github.com/xferd/xferd/transport/internal/chunkio"
+)
+
+// landing is one session at the target.
+type landing struct {
+	in      *incoming
+	control transport.Control
+	s       *session
+	slots   []*inSlot
+	cells   []*rdma.MemoryRegion
+	probes  chan int
+	work    chan arrived
+
+	ctx    context.Context // of the session: ends with the edge, or what broke it
+	cancel context.CancelCauseFunc
+
+	mu   sync.Mutex
+	out  [][]byte      // messages of answers that wait to be sent
+	news chan struct{} // holds one
+}
+
+// arrived is a slot that was announced.
+type arrived struct {
+	slot *inSlot
+	gen  uint16
+}
+
+// inSlot is memory that the source may write a chunk to, with its cell. Between
+// the announcement and the answer it is worked on by one goroutine.
+type inSlot struct {
+	index      uint16
+	data, cell []byte
+	regions    []*rdma.MemoryRegion
+
+	mu         sync.Mutex
+	generation uint16
+	busy       bool
+
+	head     []byte // a copy of the cell, which the source could still change
+	headers  chunkio.Headers
+	arrivals []transport.Arrival
+	seals    []wire.Seal
+	answers  []wire.Answer
+	hasher   xxh3.Hasher
+}
+
+func newLanding(in *incoming, c transport.Control) *landing {
+	l := &landing{in: in, control: c, s: newSession(in.t), news: make(chan struct{}, 1)}
+	l.ctx, l.cancel = context.WithCancelCause(in.ctx)
+	return l
+}
+
+// end fences the session.
+func (l *landing) end() error {
+	l.cancel(net.ErrClosed)
+	return l.s.fence()
+}
+
+func (l *landing) fail(err error) { l.cancel(err) }
+
+// receive posts a receive on a queue pair, which is what an announcement uses up.
+func (l *landing) receive(d *domain, pair int) error {
+	d.outstanding.Add(1)
+	_, err := d.pairs[pair].qp.PostReceive([]rdma.ReceiveRequest{{ID: uint64(pair)}})
+	if err != nil {
+		d.outstanding.Add(-1)
+	}
+	return err
+}
+
+// take handles a completion. It is called by the goroutine of a domain and does
+// not block: there are never more announcements than slots.
+func (l *landing) take(d *domain, wc *rdma.WorkCompletion) {
+	d.outstanding.Add(-1)
+	if err := wc.Err(); err != nil {
+		if wc.Status != rdma.Flushed || l.ctx.Err() == nil {
+			l.fail(fmt.Errorf("%s: %w", d.path.rail, err))
+		}
+		return
+	}
+	if wc.Op != rdma.CompletedReceiveWithImm || wc.Flags&rdma.HasImm == 0 || wc.Bytes != 0 {
+		l.fail(fmt.Errorf("%w: completion of kind %d with %d bytes", errMessage, wc.Op, wc.Bytes))
+		return
+	}
+	if err := l.receive(d, int(wc.ID)); err != nil {
+		l.fail(err)
+		return
+	}
+	slot, generation := splitImmediate(wc.Imm)
+	if slot == 0xffff {
+		select {
+		case l.probes <- int(generation):
+		default:
+			l.fail(fmt.Errorf("%w: a probe too many", errMessage))
+		}
+		return
+	}
+	if int(slot) >= len(l.slots) || !l.slots[slot].begin(generation) {
+		l.fail(fmt.Errorf("%w: an announcement of slot %d, generation %d, that the source does not own", errMessage, slot, generation))
+		return
+	}
+	l.work <- arrived{l.slots[slot], generation}
+}
+
+// begin takes the slot from the source, if it owns this generation of it.
+func (sl *inSlot) begin(generation uint16) bool {
+	sl.mu.Lock()
+	defer sl.mu.Unlock()
+	if sl.busy || sl.generation != generation {
+		return false
+	}
+	sl.busy = true
+	return true
+}
+
+// end gives the slot back to the source: the next generation.
+func (sl *inSlot) end() {
+	sl.mu.Lock()
+	defer sl.mu.Unlock()
+	sl.busy = false
+	sl.generation++
+}
+
+// run lands chunks until the source is at its end, or something breaks.
+func (l *landing) run() error {
+	var workers, answers sync.WaitGroup
+	for range min(l.in.opt.Streams, len(l.slots)) {
+		workers.Go(func() {
+			for first := true; ; {
+				select {
+				case a := <-l.work:
+					if first {
+						l.in.stats.streams.Add(1)
+						first = false
+					}
+					if err := l.land(a); err != nil {
+						l.fail(err)
+						return
+					}
+				case <-l.ctx.Done():
+					return
+				}
+			}
+		})
+	}
+	answers.Go(l.answer)
+	msg, err := l.control.Receive(l.ctx)
+	if err == nil {
+		err = decode(msg, kindEnd, nil)
+	}
+	if err == nil {
+		// The source has all answers, so nothing is under way.
+		err = l.control.Send(l.ctx, []byte{byte(kindEnd)})
+	}
+	if l.ctx.Err() != nil {
+		err = context.Cause(l.ctx)
+	} else if errors.Is(err, io.EOF) {
+		err = errors.New("the source ended the session")
+	}
+	l.cancel(err)
+	workers.Wait()
+	answers.Wait()
+	return err
+}
+
+// answer sends answers as they come, several in one message.
+func (l *landing) answer() {
+	for {
+		select {
+		case <-l.news:
+		case <-l.ctx.Done():
+			return
+		}
+		l.mu.Lock()
+		all := l.out
+		l.out = nil
+		l.mu.Unlock()
+		for _, msg := range all {
+			if err := l.control.Send(l.ctx, msg); err != nil {
+				l.fail(err)
+				return
+			}
+		}
+	}
+}
+
+// batch is when a message of answers is long enough. With the longest answer on
+// top it stays below transport.MaxControl.
+const batch = 64 << 10
+
+// say queues the answer for a chunk and gives its slot back.
+func (l *landing) say(sl *inSlot, generation uint16, seq uint64, answers []wire.Answer) {
+	l.mu.Lock()
+	if n := len(l.out); n == 0 || len(l.out[n-1]) >= batch {
+		l.out = append(l.out, []byte{byte(kindAnswers)})
+	}
+	last := &l.out[len(l.out)-1]
+	*last = appendAnswer(*last, sl.index, generation, seq, answers)
+	// Before the source can know of it, and after the last use of the slot.
+	sl.end()
+	l.mu.Unlock()
+	select {
+	case l.news <- struct{}{}:
+	default:
+	}
+}
+
+// land takes a chunk out of its slot. An error is one of the session.
+func (l *landing) land(a arrived) error {
+	sl, in := a.slot, l.in
+	start := time.Now()
+	sl.head = copyCell(sl.head, sl.cell)
+	head, tail, data, err := openCell(sl.head, in.edge.Epoch, a.gen)
+	if err != nil {
+		return err
+	}
+	seq, extents, total, err := sl.headers.Decode(head, &in.opt)
+	if err == nil && (total != data || total > int64(len(sl.data))) {
+		err = fmt.Errorf("%w: a chunk of %d bytes with %d bytes", errMessage, total, data)
+	}
+	if err != nil {
+		return err
+	}
+	n := len(extents)
+	sl.seals = slices.Grow(sl.seals[:0], n)[:n]
+	if err := wire.DecodeTrailer(tail, seq, sl.seals); err != nil {
+		return err
+	}
+	in.stats.wiring.since(start)
+	places, err := in.sink.Place(l.ctx, seq, extents)
+	if err == nil && len(places) != n {
+		err = fmt.Errorf("sink gave %d landings for %d extents", len(places), n)
+	}
+	if err != nil {
+		return err
+	}
+	// From here on Landed is called, whatever happens.
+	sl.arrivals = slices.Grow(sl.arrivals[:0], n)[:n]
+	at := int64(0)
+	for i := range extents {
+		mem := sl.data[at : at+extents[i].DataLength()]
+		at += int64(len(mem))
+		sl.arrivals[i] = transport.Arrival{ExtentHeader: extents[i]}
+		l.place(sl, i, &places[i], mem)
+	}
+	in.stats.bytes.Add(total)
+	verdicts := in.sink.Landed(l.ctx, seq, sl.arrivals)
+	if len(verdicts) != n {
+		return fmt.Errorf("sink gave %d verdicts for %d extents", len(verdicts), n)
+	}
+	in.stats.chunks.Add(1)
+	sl.answers = chunkio.Answers(sl.answers[:0], sl.arrivals, verdicts)
+	clear(sl.arrivals)
+	l.say(sl, a.gen, seq, sl.answers)
+	return nil
+}
+
+// place checks an extent and puts it where it belongs.
+func (l *landing) place(sl *inSlot, i int, p *transport.Landing, mem []byte) {
+	a := &sl.arrivals[i]
+	if p.Refuse != nil {
+		a.Code, a.Err = transport.Refused, p.Refuse
+		return
+	}
+	if l.in.opt.Verify {
+		start := time.Now()
+		a.Digest = chunkio.Digest(&sl.hasher, &a.ExtentHeader, mem)
+		l.in.stats.hashing.since(start)
+	}
+	a.Mem = mem
+	chunkio.Judge(a, &sl.seals[i], l.in.opt.Verify)
+	if a.Code == transport.Mismatch {
+		l.in.stats.mismatches.Add(1)
+	}
+	if a.Err != nil || p.File == nil {
+		return
+	}
+	a.Mem = nil
+	start := time.Now()
+	for _, seg := range a.Segments {
+		if _, err := p.File.WriteAt(mem[:seg.Length], seg.Offset); err != nil {
+			a.Code, a.Err, a.Digest = transport.Refused, fmt.Errorf("place the extent: %w", err), transport.Digest{}
+			break
+		}
+		mem = mem[seg.Length:]
+	}
+	l.in.stats.placing.since(start)
+}

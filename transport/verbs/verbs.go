@@ -1,0 +1,217 @@
+package verbs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/xferd/xferd/internal/bufpool"
+	"github.com/xferd/xferd/internal/epoch"
+	"github.com/xferd/xferd/transport"
+)
+
+// Limits are bounds that a peer cannot move. Zero fields take the default.
+type Limits struct {
+	// Handshake is the time for the set-up of a session, its probe included
+	// (10 s), and Setups how many may be set up at a time (16): bringing up
+	// queue pairs is slow, and a storm of them must not starve the others.
+	Handshake time.Duration
+	Setups    int
+	// Slots of one session (8), as far as the buffer memory allows.
+	Slots int
+	// QueuePairs on each rail of a session (1).
+	QueuePairs int
+	// Streams is the largest number of streams of one edge (32), ChunkSize the
+	// largest chunk_size in bytes (64 MiB).
+	Streams   int
+	ChunkSize int64
+	// Drain is how long the fence waits for completions (1 s).
+	Drain time.Duration
+	// AckTimeout is the exponent of the time until a packet without an
+	// acknowledgement is sent again, 4.096 us << n (17: 0.5 s), Retries how
+	// often (6). 7 would be for ever on some devices and is refused.
+	AckTimeout uint8
+	Retries    uint8
+}
+
+func (l *Limits) fill() error {
+	def(&l.Handshake, 10*time.Second)
+	def(&l.Setups, 16)
+	def(&l.Slots, 8)
+	def(&l.QueuePairs, 1)
+	def(&l.Streams, 32)
+	def(&l.ChunkSize, 64<<20)
+	def(&l.Drain, time.Second)
+	def(&l.AckTimeout, 17)
+	def(&l.Retries, 6)
+	switch {
+	case l.Retries > 6:
+		return fmt.Errorf("%d retries: 7 means for ever on some devices; write 1 to 6", l.Retries)
+	case l.AckTimeout > 31:
+		return fmt.Errorf("acknowledgement timeout %d: write 1 to 31", l.AckTimeout)
+	case l.Slots < 1 || l.Slots > maxSlots:
+		return fmt.Errorf("%d slots of a session: write 1 to %d", l.Slots, maxSlots)
+	case l.QueuePairs < 1 || l.QueuePairs > 16:
+		return fmt.Errorf("%d queue pairs of a rail: write 1 to 16", l.QueuePairs)
+	}
+	return nil
+}
+
+func def[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}
+
+// maxSlots fits the immediate; see immediate.
+const maxSlots = 4096
+
+// Config is what a Transport is made of.
+type Config struct {
+	// Rails returns the rails that can be used now. The devices stay the
+	// caller's, open for as long as the transport lives.
+	Rails func() ([]Rail, error)
+	// Route returns the address of this machine from which a peer's address is
+	// reached. It may block for a moment.
+	Route func(peer netip.Addr) (local netip.Addr, err error)
+	// Incarnation is put into grants.
+	Incarnation uint64
+	// SendPool lends slabs of the source's side, RecvPool slots of the target's.
+	SendPool, RecvPool *bufpool.Pool
+	Log                *slog.Logger // nil: no log
+	Limits             Limits
+}
+
+// Transport is both halves of RDMA on one node: transport.Acceptor and
+// transport.Dialer.
+type Transport struct {
+	cfg Config
+	log *slog.Logger
+	// Places of set-ups. A source holds one while it waits for one of its
+	// target, which may be the same node: they are apart.
+	dials, joins chan struct{}
+
+	mu          sync.Mutex
+	closed      bool
+	epochs      epoch.Book
+	open        map[*incoming]struct{}
+	quarantined []*domain // never touched again, never freed
+}
+
+var (
+	_ transport.Acceptor = (*Transport)(nil)
+	_ transport.Dialer   = (*Transport)(nil)
+	_ transport.Joiner   = (*incoming)(nil)
+)
+
+// New returns a transport.
+func New(cfg Config) (*Transport, error) {
+	if cfg.Rails == nil || cfg.Route == nil || cfg.SendPool == nil || cfg.RecvPool == nil {
+		return nil, errors.New("verbs transport without rails, routes or buffers")
+	}
+	if err := cfg.Limits.fill(); err != nil {
+		return nil, err
+	}
+	t := &Transport{cfg: cfg, log: cfg.Log, open: map[*incoming]struct{}{}}
+	t.dials, t.joins = make(chan struct{}, cfg.Limits.Setups), make(chan struct{}, cfg.Limits.Setups)
+	if t.log == nil {
+		t.log = slog.New(slog.DiscardHandler)
+	}
+	return t, nil
+}
+
+// Close fences all edges that were prepared and refuses further ones. Idempotent.
+func (t *Transport) Close() error {
+	t.mu.Lock()
+	t.closed = true
+	all := make([]*incoming, 0, len(t.open))
+	for in := range t.open {
+		all = append(all, in)
+	}
+	t.mu.Unlock()
+	var errs []error
+	for _, in := range all {
+		errs = append(errs, in.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Quarantined returns how many sessions left memory behind that cannot be used
+// again, since a queue pair could not be destroyed.
+func (t *Transport) Quarantined() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.quarantined)
+}
+
+// setUp waits for a place among the set-ups.
+func setUp(ctx context.Context, places chan struct{}) (done func(), err error) {
+	select {
+	case places <- struct{}{}:
+		return func() { <-places }, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("wait for other sessions to be set up: %w", context.Cause(ctx))
+	}
+}
+
+// Prepare implements transport.Acceptor. An epoch that is lower than one prepared
+// before for the same transfer is transport.ErrStaleEpoch; no usable rail is a
+// transport.UnavailableError. Nothing is registered before a source joins.
+func (t *Transport) Prepare(ctx context.Context, edge transport.Edge, sink transport.Sink, o transport.PrepareOptions) (transport.Incoming, error) {
+	switch l := t.cfg.Limits; {
+	case o.Streams < 1 || o.Streams > l.Streams:
+		return nil, fmt.Errorf("%d streams, allowed are 1 to %d", o.Streams, l.Streams)
+	case o.ChunkSize < 1 || o.ChunkSize > l.ChunkSize:
+		return nil, fmt.Errorf("chunks of %d bytes, allowed are 1 to %d", o.ChunkSize, l.ChunkSize)
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	rails, err := t.cfg.Rails()
+	if err != nil {
+		return nil, err
+	}
+	in, err := newIncoming(t, edge, sink, o, rails)
+	if err != nil {
+		return nil, err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return nil, net.ErrClosed
+	}
+	if newest, ok := t.epochs.Open(edge.UID, edge.Epoch); !ok {
+		return nil, fmt.Errorf("%w: %d after %d", transport.ErrStaleEpoch, edge.Epoch, newest)
+	}
+	t.open[in] = struct{}{}
+	return in, nil
+}
+
+// stale reports whether a newer epoch of the transfer was prepared.
+func (t *Transport) stale(e transport.Edge) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return !t.epochs.Newest(e.UID, e.Epoch)
+}
+
+func (t *Transport) forget(in *incoming) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if _, ok := t.open[in]; ok {
+		delete(t.open, in)
+		t.epochs.Close(in.edge.UID)
+	}
+}
+
+// quarantine keeps a domain that could not be taken apart, with its memory.
+func (t *Transport) quarantine(d *domain) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.quarantined = append(t.quarantined, d)
+}
