@@ -39,14 +39,18 @@ func (e *edge) adoptPartial(f *file, rec *partialRecord, key string) error {
 		return err
 	}
 	defer d.Close()
-	h, err := d.OpenWrite(rec.Temp)
-	if err != nil {
+	if err := e.slots.take(e.busy); err != nil {
 		return err
 	}
-	t := &temp{f: h, num: e.nextTemp()}
+	h, err := d.OpenWrite(rec.Temp)
+	if err != nil {
+		e.slots.give()
+		return err
+	}
+	t := &temp{f: h, num: e.nextTemp(), slot: &e.slots}
 	t.name = e.temps.name(t.num)
 	if err := e.takeOver(f, rec, key, t, d); err != nil {
-		h.Close()
+		_ = t.close()
 		return err
 	}
 	return nil

@@ -32,6 +32,7 @@ type edge struct {
 	out      *outbox
 	pub      *publisher
 	work     *workers
+	slots    slots
 
 	ctx    context.Context // ends with the edge
 	cancel context.CancelCauseFunc
@@ -90,6 +91,7 @@ func (r *Receiver) newEdge(run running, p Peer, m *transfer.Open, opt *rules, d 
 		over:   make(chan struct{}),
 		files:  map[uint64]*file{},
 		held:   map[uint64][]*file{},
+		slots:  slots{edge: make(chan struct{}, r.cfg.MaxTemps), node: r.slots},
 		ctx:    run.ctx,
 		cancel: run.cancel,
 	}
@@ -306,6 +308,7 @@ func (e *edge) leave() {
 // closeAll closes what the edge has open.
 func (e *edge) closeAll() {
 	e.rest()
+	e.slots.giveAll()
 	if e.dirs != nil {
 		e.dirs.closeAll()
 	}

@@ -75,7 +75,21 @@ type temp struct {
 	id   fileID
 	at   int64 // offset of its frameTemp in the journal; -1 for small files
 	lost transfer.Preserve
-	meta bool // the metadata is set
+	meta bool   // the metadata is set
+	slot *slots // to be given back when f is closed; nil for small files
+}
+
+// close closes the file, if it is open. Later calls do nothing.
+func (t *temp) close() error {
+	if t.f == nil {
+		return nil
+	}
+	err := t.f.Close()
+	if t.slot != nil {
+		t.slot.give()
+		t.slot = nil
+	}
+	return err
 }
 
 // bitmap has one bit per extent.

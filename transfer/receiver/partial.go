@@ -110,7 +110,7 @@ func (e *edge) partialOf(f *file) (key string, rec partialRecord, ok bool) {
 		// Nothing else vouches for the bytes after a crash.
 		rec.Synced = t.f.Sync() == nil
 	}
-	t.f.Close()
+	_ = t.close()
 	return partialKey(d.Path(), f.name, e.m.Owner, f.e.Print), rec, true
 }
 

@@ -52,12 +52,14 @@ func (p *publisher) add(list ...*file) {
 	p.cond.Broadcast()
 }
 
-// addAndWait is add that waits while too much is queued.
-func (p *publisher) addAndWait(ctx context.Context, list []*file) {
-	if len(list) == 0 {
+// wait waits while too much is queued.
+func (p *publisher) wait(ctx context.Context) {
+	p.mu.Lock()
+	full := len(p.queue) > maxQueued
+	p.mu.Unlock()
+	if !full {
 		return
 	}
-	p.add(list...)
 	stop := context.AfterFunc(ctx, p.cond.Broadcast)
 	defer stop()
 	p.mu.Lock()
@@ -150,8 +152,8 @@ func (e *edge) publishBatch(files []*file) {
 			if items[i].dir.Dir != nil {
 				items[i].dir.Close()
 			}
-			if t := items[i].temp; t != nil && t.f != nil {
-				t.f.Close()
+			if t := items[i].temp; t != nil {
+				_ = t.close()
 			}
 		}
 	}()

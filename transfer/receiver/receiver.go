@@ -44,6 +44,7 @@ type Config struct {
 	// kept. OrphanTTL is how long a lock stays without its owner.
 	PartialTTL, OrphanTTL time.Duration
 	Credits               uint64 // entries that an owner may have without a result
+	MaxTemps              int    // open temporary files of large files, of one edge
 }
 
 // Peer is the authenticated other end of a control stream.
@@ -56,6 +57,7 @@ type Peer struct {
 // use.
 type Receiver struct {
 	cfg      Config
+	slots    chan struct{} // for the open temporary files of all edges
 	store    *store.Store
 	t        tables
 	log      *slog.Logger
@@ -93,6 +95,9 @@ func New(ctx context.Context, cfg Config) (*Receiver, error) {
 	if cfg.Credits == 0 {
 		cfg.Credits = DefaultCredits
 	}
+	if cfg.MaxTemps <= 0 {
+		cfg.MaxTemps = maxTemps
+	}
 	if cfg.PartialTTL <= 0 {
 		cfg.PartialTTL = DefaultPartialTTL
 	}
@@ -106,6 +111,7 @@ func New(ctx context.Context, cfg Config) (*Receiver, error) {
 		edges:    map[transfer.UID]*edge{},
 		claimed:  map[string]bool{},
 		refs:     map[transfer.UID]int{},
+		slots:    nodeSlots(),
 	}
 	r.ctx, r.stop = context.WithCancelCause(context.WithoutCancel(ctx))
 	if err := r.recover(ctx); err != nil {

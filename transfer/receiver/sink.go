@@ -44,7 +44,7 @@ func (s *sink) Place(ctx context.Context, _ uint64, extents []transport.ExtentHe
 		if f == nil {
 			continue
 		}
-		t, err := s.ensureTemp(f)
+		t, err := s.ensureTemp(ctx, f)
 		if err != nil {
 			terr := s.entryFailure(err, transfer.PhaseWrite, &f.e)
 			landings[i] = transport.Landing{Refuse: terr}
@@ -174,7 +174,7 @@ func (s *sink) Landed(ctx context.Context, _ uint64, arrivals []transport.Arriva
 		}
 	}
 	if len(landed) > 0 {
-		s.landLarge(landed, arrivals, verdicts)
+		s.landLarge(ctx, landed, arrivals, verdicts)
 	}
 	if len(small) > 0 {
 		s.landSmall(ctx, small, arrivals, verdicts)
@@ -235,7 +235,7 @@ func (s *sink) recordLanded(landed []landedExtent) error {
 
 // landLarge records extents whose bytes are in their temps, with one write to
 // the journal, before anybody is told.
-func (s *sink) landLarge(landed []landedExtent, arrivals []transport.Arrival, verdicts []transport.Verdict) {
+func (s *sink) landLarge(ctx context.Context, landed []landedExtent, arrivals []transport.Arrival, verdicts []transport.Verdict) {
 	err := s.recordLanded(landed)
 	if err != nil {
 		s.cancel(err)
@@ -278,4 +278,5 @@ func (s *sink) landLarge(landed []landedExtent, arrivals []transport.Arrival, ve
 			n()
 		}
 	}
+	s.pub.wait(ctx)
 }

@@ -51,7 +51,10 @@ func (s *sink) landSmall(ctx context.Context, small []int, arrivals []transport.
 			ready = append(ready, f)
 		}
 	}
-	s.pub.addAndWait(ctx, ready)
+	if len(ready) > 0 {
+		s.pub.add(ready...)
+		s.pub.wait(ctx)
+	}
 }
 
 // dirRun keeps the directory that was used last: the files of a pack come

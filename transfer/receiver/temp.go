@@ -1,6 +1,7 @@
 package receiver
 
 import (
+	"context"
 	"errors"
 	"syscall"
 
@@ -19,8 +20,9 @@ func (e *edge) nextTemp() uint64 {
 // ensureTemp makes the temporary file of a large file, in the directory of the
 // final name so that the rename is one. It is in the journal, by name and
 // inode, before any byte is in it. Space is reserved, except for sparse files,
-// so that a full file system is found now. The caller holds a write lease.
-func (e *edge) ensureTemp(f *file) (*temp, error) {
+// so that a full file system is found now. The caller holds a write lease. It waits
+// a while when too many are open.
+func (e *edge) ensureTemp(ctx context.Context, f *file) (*temp, error) {
 	f.tempMu.Lock()
 	defer f.tempMu.Unlock()
 	if f.temp != nil {
@@ -33,11 +35,16 @@ func (e *edge) ensureTemp(f *file) (*temp, error) {
 	defer d.Close()
 	t := &temp{num: e.nextTemp()}
 	t.name = e.temps.name(t.num)
+	if err := e.slots.take(ctx); err != nil {
+		return nil, &fsroot.PathError{Op: "open one more temporary file for", Path: joinPath(d.Path(), f.name), Err: err}
+	}
 	if t.f, err = d.Create(t.name, 0o600); err != nil {
+		e.slots.give()
 		return nil, err
 	}
+	t.slot = &e.slots
 	if err := e.prepareTemp(f, t, d); err != nil {
-		t.f.Close()
+		_ = t.close()
 		_ = d.Unlink(t.name)
 		return nil, err
 	}
@@ -98,9 +105,7 @@ func (e *edge) dropTemp(f *file) {
 	if t == nil {
 		return
 	}
-	if t.f != nil {
-		t.f.Close()
-	}
+	_ = t.close()
 	if t.at >= 0 {
 		// Before the name goes: a reader must not take what landed for what is
 		// there. An error shows again, where it matters.
