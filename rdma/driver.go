@@ -84,7 +84,9 @@ type DriverQP interface {
 	ToError() error
 	State() (QueuePairState, error)
 	// PostSend posts as many as it can, in order, and returns how many. Fewer
-	// than all comes with an error; the others were not posted.
+	// than all comes with an error; the others were not posted. An error with
+	// all of them leaves open whether the device saw them. Before
+	// ready-to-send it is ErrState, as is PostReceive in Reset.
 	PostSend([]SendRequest) (int, error)
 	PostReceive([]ReceiveRequest) (int, error)
 	// Close destroys the queue pair. Once it returned nil no write that came by

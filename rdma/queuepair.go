@@ -101,7 +101,9 @@ func (q *QueuePair) modify(name string, f func() error) error {
 
 // PostSend posts work requests, in order, with one doorbell; see
 // ibv_post_send(3). Where an error comes with fewer than all, the rest was not
-// posted: ENOMEM is a full queue. The memory that they name is the device's
+// posted: ENOMEM is a full queue. An error that comes with all of them is one of
+// the doorbell: the device can come to them later. ErrState is a queue pair that
+// is not ready to send yet. The memory that they name is the device's
 // until their completions, or for unsignaled ones a later completion of this
 // queue pair. rs itself is not kept. Does not block or allocate.
 func (q *QueuePair) PostSend(rs []SendRequest) (int, error) {
@@ -117,7 +119,8 @@ func (q *QueuePair) PostSend(rs []SendRequest) (int, error) {
 }
 
 // PostReceive posts receives, from the state Init on; see ibv_post_recv(3) and
-// PostSend.
+// PostSend. Do not count on the completion of one that is posted in Error: rxe
+// flushes it only when something else wakes the queue pair.
 func (q *QueuePair) PostReceive(rs []ReceiveRequest) (int, error) {
 	if err := q.enter(); err != nil {
 		return 0, err

@@ -36,7 +36,7 @@ type meaning struct{ name, text, hint string }
 var statuses = [...]meaning{
 	Success:                 {"SUCCESS", "done", ""},
 	LocalLengthError:        {"LOC_LEN_ERR", "the message is longer than a receive buffer or than the port's limit", "this is a defect of the program that posted it"},
-	LocalQueuePairError:     {"LOC_QP_OP_ERR", "the work request is malformed", "this is a defect of the program that posted it"},
+	LocalQueuePairError:     {"LOC_QP_OP_ERR", "the work request is malformed", "this is a defect of the program that posted it; on rxe also a local key of another domain, or that the network device is gone"},
 	LocalEEContextError:     {"LOC_EEC_OP_ERR", "end-to-end context error", "not used with reliable connections"},
 	LocalProtectionError:    {"LOC_PROT_ERR", "local memory is not registered, or not any more", "memory was deregistered while in use, or the key is of another protection domain"},
 	Flushed:                 {"WR_FLUSH_ERR", "given up because its queue pair is in error", "the first completion that failed otherwise is the cause"},

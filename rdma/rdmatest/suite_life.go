@@ -93,11 +93,10 @@ func suiteFlush(t *testing.T, r Rig) {
 	if n, err := p.a.cq.Poll(more[:]); n != 0 || err != nil {
 		t.Errorf("one more: %+v, %v", more, err)
 	}
-	// Also what is posted from now on.
+	// Also what is posted from now on. Of receives that is not certain: nothing
+	// tells rxe about them, so it flushes them when something else wakes it.
 	mustPost(t, p.qa, nothing(50, 0))
 	p.a.awaitStatus(50, rdma.Flushed)
-	mustReceive(t, p.qa, rdma.ReceiveRequest{ID: 51})
-	p.a.awaitStatus(51, rdma.Flushed)
 	// The peer knows nothing of it.
 	if s, err := p.qb.State(); err != nil || s != rdma.StateReadyToSend {
 		t.Errorf("the peer: %v, %v", s, err)
