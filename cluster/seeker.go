@@ -61,6 +61,9 @@ func (s *seeker) run(ctx context.Context) error {
 			if !s.settle(ctx) {
 				return nil
 			}
+			if _, left := s.c.view.liveGossip(); left < others { // rest looks only from now on
+				s.lost, wait, tried = true, t.retry, true
+			}
 		}
 		s.c.view.sweep(time.Now())
 		s.save(ctx)
