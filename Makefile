@@ -6,7 +6,7 @@ GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS  = -X github.com/xferd/xferd/cmd/internal/version.version=$(VERSION)
 
-.PHONY: help build man demo test test-race test-nocgo lint generate check-generate bench million deps clean
+.PHONY: help build man demo test test-race test-nocgo lint generate check-generate bench million lab deps clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,19 @@ bench: build ## side by side with rsync, scp, rclone, cp, tar and a raw floor
 
 million: build ## memory of the daemons for a tree of a million entries
 	$(GO) run ./test/bench -only million
+
+# make lab                     the lab's own tests
+# make lab PKG=./some/package  that package's tests, inside the lab
+# make lab CMD='rdma link'     a command, inside the lab
+# LABFLAGS='-vms 2' and others: bin/lab -h
+lab: ## run tests or a command on real RDMA devices in virtual machines (docs/lab.md)
+	./scripts/deps.sh lab
+ifneq ($(CMD)$(PKG),)
+	@$(GO) build -o bin/lab ./test/lab/cmd/lab
+	@./bin/lab $(LABFLAGS) $(if $(PKG),-pkg $(PKG) -- -test.v,-- sh -c '$(value CMD)')
+else
+	XFER_LAB=1 $(GO) test -race -count=1 -timeout 10m ./test/lab/...
+endif
 
 clean: ## remove what the build made
 	rm -rf bin

@@ -2,7 +2,8 @@
 # Installs the Debian packages that a purpose needs and that are not there:
 #   deps.sh test     what the tests use beside Go, gcc, make and git
 #   deps.sh bench    the peers that the benchmark compares with
-#   deps.sh          both
+#   deps.sh lab      what boots the lab of docs/lab.md
+#   deps.sh          all of it
 # Without root, or on another distribution, it names what is missing. Tests and
 # benchmarks then leave those parts out, each with a line that says so; with
 # XFER_REQUIRE_RIGS=1 a missing one is an error.
@@ -11,15 +12,21 @@ set -euo pipefail
 declare -A package=(
 	[rsync]=rsync [strace]=strace [getfattr]=attr [setfacl]=acl [ip]=iproute2
 	[rclone]=rclone [nc]=netcat-openbsd [ssh]=openssh-client [sshd]=openssh-server
-	[time]=time
+	[time]=time [qemu-system-x86_64]=qemu-system-x86 [ib_write_bw]=perftest
+	[ibv_devinfo]=ibverbs-utils [rdma]=iproute2 [nft]=nftables [modprobe]=kmod
+	[xz]=xz-utils [zstd]=zstd [/etc/libibverbs.d/rxe.driver]=ibverbs-providers
+	[/etc/rdma/modules]=rdma-core
 )
+lab=(qemu-system-x86_64 ib_write_bw ibv_devinfo ip rdma nft modprobe xz zstd
+	/etc/libibverbs.d/rxe.driver /etc/rdma/modules)
 need=()
 case "${1:-all}" in
 test) need=(rsync strace getfattr setfacl) ;;
 bench) need=(rsync strace rclone nc ssh sshd) ;;
-all) need=(rsync strace getfattr setfacl rclone nc ssh sshd) ;;
+lab) need=("${lab[@]}") ;;
+all) need=(rsync strace getfattr setfacl rclone nc ssh sshd "${lab[@]}") ;;
 *)
-	echo "usage: deps.sh [test|bench]" >&2
+	echo "usage: deps.sh [test|bench|lab]" >&2
 	exit 2
 	;;
 esac
@@ -27,8 +34,13 @@ esac
 PATH=$PATH:/usr/sbin:/sbin
 missing=()
 for tool in "${need[@]}"; do
-	command -v "$tool" >/dev/null || missing+=("${package[$tool]}")
+	command -v "$tool" >/dev/null || [ -e "$tool" ] || missing+=("${package[$tool]}")
 done
+case "${1:-all}" in
+lab | all) # the guest starts with a busybox that needs no library
+	busybox=$(command -v busybox) && ! ldd "$busybox" >/dev/null 2>&1 || missing+=(busybox-static)
+	;;
+esac
 [ ${#missing[@]} -eq 0 ] && exit 0
 
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then

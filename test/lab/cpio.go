@@ -9,7 +9,7 @@ import (
 
 // cpioFile is a file of an initramfs. Its directories are made as they are needed.
 type cpioFile struct {
-	name string // without a leading slash
+	name string // without a leading slash; a directory ends with one
 	mode uint32 // permissions
 	data []byte
 	link string // the target, for a symlink
@@ -32,8 +32,9 @@ func cpio(files []cpioFile) []byte {
 	const dir, regular, symlink = 0o040000, 0o100000, 0o120000
 	made := map[string]bool{".": true}
 	for _, f := range files {
+		name, isDir := strings.CutSuffix(f.name, "/")
 		var parents []string
-		for p := path.Dir(f.name); !made[p]; p = path.Dir(p) {
+		for p := path.Dir(name); !made[p]; p = path.Dir(p) {
 			made[p] = true
 			parents = append([]string{p}, parents...)
 		}
@@ -42,12 +43,12 @@ func cpio(files []cpioFile) []byte {
 		}
 		switch {
 		case f.link != "":
-			entry(f.name, symlink|0o777, []byte(f.link))
-		case strings.HasSuffix(f.name, "/"):
-			made[strings.TrimSuffix(f.name, "/")] = true
-			entry(strings.TrimSuffix(f.name, "/"), dir|f.mode, nil)
+			entry(name, symlink|0o777, []byte(f.link))
+		case isDir:
+			made[name] = true
+			entry(name, dir|f.mode, nil)
 		default:
-			entry(f.name, regular|f.mode, f.data)
+			entry(name, regular|f.mode, f.data)
 		}
 	}
 	entry("TRAILER!!!", 0, nil)

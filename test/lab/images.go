@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 //go:embed guest
@@ -133,15 +134,21 @@ func (k kernel) initramfs(ctx context.Context, cache string) (string, error) {
 	for _, dir := range []string{"dev/", "proc/", "sys/"} {
 		files = append(files, cpioFile{name: dir, mode: 0o755})
 	}
-	for _, s := range []struct{ from, to string }{
-		{"init.sh", "init"}, {"stage2.sh", "lab/stage2.sh"},
-		{"lab-rxe", "lab/bin/lab-rxe"}, {"lab-host", "lab/bin/lab-host"}, {"lab-meet", "lab/bin/lab-meet"},
-	} {
-		text, err := guest.ReadFile("guest/" + s.from)
+	scripts, err := guest.ReadDir("guest")
+	if err != nil {
+		return "", err
+	}
+	places := map[string]string{"init.sh": "init", "stage2.sh": "lab/stage2.sh"}
+	for _, s := range scripts {
+		text, err := guest.ReadFile("guest/" + s.Name())
 		if err != nil {
 			return "", err
 		}
-		files = append(files, cpioFile{name: s.to, mode: 0o755, data: text})
+		place := places[s.Name()]
+		if place == "" {
+			place = "lab/bin/" + s.Name() // a helper of jobs
+		}
+		files = append(files, cpioFile{name: place, mode: 0o755, data: text})
 	}
 	h := sha256.New()
 	fmt.Fprintln(h, 1, k.version, modulesFirst, modulesLater)
@@ -153,6 +160,12 @@ func (k kernel) initramfs(ctx context.Context, cache string) (string, error) {
 	modules, err := k.moduleFiles(ctx)
 	if err != nil {
 		return "", err
+	}
+	old, _ := filepath.Glob(filepath.Join(cache, "initramfs-*.cpio")) // the pattern is good
+	for _, path := range old {
+		if info, err := os.Stat(path); err == nil && time.Since(info.ModTime()) > 7*24*time.Hour {
+			_ = os.Remove(path) // one that is still in use is made again
+		}
 	}
 	return name, replace(name, cpio(append(files, modules...)))
 }

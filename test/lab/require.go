@@ -14,6 +14,9 @@ import (
 // In the guest it is set too, see [Inside].
 const EnvWanted = "XFER_LAB"
 
+// EnvRequire is set to 1 where a rig that cannot run is an error.
+const EnvRequire = "XFER_REQUIRE_RIGS"
+
 // Wanted says whether tests may boot machines. It is the one switch: make lab
 // sets XFER_LAB=1, and make test will when the RDMA suites belong to it.
 func Wanted() bool { return os.Getenv(EnvWanted) == "1" }
@@ -34,10 +37,18 @@ func Require(t testing.TB) {
 		t.Skip("needs the lab: make lab, or " + EnvWanted + "=1")
 	}
 	if _, err := prepare(context.Background(), t.Output()); err != nil {
-		if os.Getenv("XFER_REQUIRE_RIGS") == "1" {
+		if os.Getenv(EnvRequire) == "1" {
 			t.Fatalf("the lab cannot run here: %v", err)
 		}
 		t.Skipf("SKIP: the lab cannot run here: %v", err)
+	}
+}
+
+// RequireInside skips a test that is for the guest where it is not there.
+func RequireInside(t testing.TB) {
+	t.Helper()
+	if !Inside() {
+		t.Skip("runs in the lab, which another test starts")
 	}
 }
 

@@ -20,7 +20,8 @@ import (
 const qemu = "qemu-system-x86_64"
 
 // grace is how long one machine may go on after the other one's command failed.
-const grace = 10 * time.Second
+// Tests shorten it.
+var grace = 10 * time.Second
 
 // Running is a job that runs. Its methods may be called from any goroutine.
 type Running struct {
@@ -168,7 +169,7 @@ func (r *Running) conclude(ctx context.Context) error {
 			continue
 		}
 		serial, _ := os.ReadFile(m.console)
-		said := tail(string(serial), 30)
+		said := tail(string(serial), 80)
 		switch {
 		case m.broken != "":
 			errs = append(errs, fmt.Errorf("machine %s: %s\n%s", m.role, m.broken, said))

@@ -12,6 +12,9 @@ $bb cat </run/lab/console >/dev/vport0p1 &
 exec 3>/run/lab/console
 tell() { printf '\001lab %s %s\n' "$lab_token" "$*" >&3; }
 $bb mkdir -p /dev/shm /dev/pts
+for link in fd:/proc/self/fd stdin:fd/0 stdout:fd/1 stderr:fd/2; do
+	$bb ln -s "${link#*:}" "/dev/${link%%:*}"
+done
 $bb mount -t tmpfs -o size=50%,mode=1777 shm /dev/shm
 $bb mount -t devpts -o ptmxmode=666 pts /dev/pts
 $bb mount -t cgroup2 cgroup /sys/fs/cgroup

@@ -51,7 +51,11 @@ func run(args []string, stdout, stderr io.Writer) int {
 	defer stop()
 	job.Cmd = flags.Args()
 	if *pkg != "" {
-		binary, err := lab.Compile(ctx, *pkg, lab.BuildFlags(*race)...)
+		var build []string
+		if *race {
+			build = append(build, "-race")
+		}
+		binary, err := lab.Compile(ctx, *pkg, build...)
 		if err != nil {
 			fmt.Fprintln(stderr, "lab:", err)
 			return 125
