@@ -225,7 +225,10 @@ func (e *edge) serve(link transfer.OwnerLink, opened *transfer.Opened) error {
 
 	l := loop{edge: e, inbox: inbox}
 	end := l.run()
+	ended := make(chan struct{})
+	side.Go(func() { e.answerPings(inbox, ended) })
 	final := e.end(end)
+	close(ended)
 
 	if final != nil {
 		e.out.post(final)
@@ -251,6 +254,21 @@ func (e *edge) serve(link transfer.OwnerLink, opened *transfer.Opened) error {
 		e.log.Warn("edge ended", "how", end.how.String(), "error", end.err)
 	}
 	return end.err
+}
+
+// answerPings lets the owner see that the end, which may publish and sync a lot,
+// is under way. Nothing else that it still says counts.
+func (e *edge) answerPings(inbox <-chan transfer.ToTarget, ended <-chan struct{}) {
+	for {
+		select {
+		case m := <-inbox:
+			if p, ok := m.(*transfer.Ping); ok {
+				e.out.post(&transfer.Pong{Seq: p.Seq})
+			}
+		case <-ended:
+			return
+		}
+	}
 }
 
 // How long the last messages may take to be sent.

@@ -97,6 +97,8 @@ type fakeAcceptor struct {
 	mu   sync.Mutex
 	sink transport.Sink
 	open int
+	// closing, where not nil, runs while a data plane is fenced.
+	closing func()
 }
 
 func (a *fakeAcceptor) Prepare(_ context.Context, _ transport.Edge, s transport.Sink, _ transport.PrepareOptions) (transport.Incoming, error) {
@@ -116,6 +118,9 @@ func (i *fakeIncoming) Grant() transport.Grant { return transport.Grant{Transpor
 func (i *fakeIncoming) Stats() transport.Stats { return transport.Stats{Chunks: 1} }
 func (i *fakeIncoming) Close() error {
 	i.once.Do(func() {
+		if i.a.closing != nil {
+			i.a.closing()
+		}
 		i.a.mu.Lock()
 		i.a.open--
 		i.a.mu.Unlock()

@@ -28,6 +28,7 @@ type fakeTarget struct {
 	dial       func(n int) error
 	mute       bool // after Opened
 	finished   transfer.Finished
+	ending     func()                        // before the answer to Abort
 	held       func(en *transfer.Entry) bool // no result before release is closed
 	release    chan struct{}
 
@@ -135,7 +136,14 @@ func (f *fakeTarget) handle(m transfer.ToTarget) {
 		f.send(fenced)
 	case *transfer.Ping:
 		f.send(&transfer.Pong{Seq: m.Seq})
-	case *transfer.Finish, *transfer.Abort:
+	case *transfer.Abort:
+		f.wg.Go(func() { // pings are answered meanwhile
+			if f.ending != nil {
+				f.ending()
+			}
+			f.send(&f.finished)
+		})
+	case *transfer.Finish:
 		f.send(&f.finished)
 	}
 }

@@ -16,8 +16,12 @@ import (
 const (
 	// stopGrace is how long chunks on their way may take to arrive after Stop.
 	stopGrace = 5 * time.Second
-	// abortGrace is how long the target may take to end after an Abort.
+	// abortGrace is how long the target may be silent after an Abort, and
+	// abortMost how long it may take to end: it publishes what is complete, and
+	// syncs, beside all others that end with it.
 	abortGrace = 10 * time.Second
+	abortMost  = time.Minute
+	abortPing  = 2 * time.Second
 )
 
 // Run works on the edge until it is finished, stopped, or failed, and returns
@@ -194,14 +198,27 @@ func (e *Edge) halt(ctx context.Context, moved <-chan struct{}) error {
 	return errStopped
 }
 
-// abort tells the target to end, and waits a while for its answer.
+// abort tells the target to end, and waits for its answer as long as it gives
+// signs of life.
 func (e *Edge) abort(ctx context.Context, end transfer.End) {
 	e.out.post(&transfer.Abort{End: end})
-	if ok, err := awaitFor(ctx, e.finished, abortGrace); !ok {
+	begin := time.Since(e.began)
+	for {
+		ok, err := awaitFor(ctx, e.finished, abortPing)
+		if ok {
+			return
+		}
+		now := time.Since(e.began)
+		heard := max(begin, time.Duration(e.heard.Load()))
+		if err == nil && now-heard < abortGrace && now-begin < abortMost {
+			e.out.post(&transfer.Ping{})
+			continue
+		}
 		e.log.Warn("the target did not confirm the end of the edge; it lets go of the destination by itself", "err", err)
 		e.mu.Lock()
 		e.summary.Unconfirmed = true
 		e.mu.Unlock()
+		return
 	}
 }
 

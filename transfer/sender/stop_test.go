@@ -68,6 +68,30 @@ func TestStopWhileTheScanWaitsForCredits(t *testing.T) {
 	r.fails(transfer.Cancelled)
 }
 
+// TestStopOfATargetThatTakesLong: it may, as long as it is there.
+func TestStopOfATargetThatTakesLong(t *testing.T) {
+	for _, tt := range []struct {
+		takes       time.Duration
+		unconfirmed bool
+	}{{abortMost / 2, false}, {2 * abortMost, true}} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, map[string]int{"f": 10}, func(r *rig) {
+				r.target.held = func(*transfer.Entry) bool { return true }
+				r.target.ending = func() { synctestSleep(tt.takes) }
+			})
+			defer close(r.target.release)
+			go func() {
+				synctestSleep(time.Second)
+				r.edge.Stop(transfer.EndPause)
+			}()
+			s, err := r.edge.Run(t.Context())
+			if transfer.ReasonOf(err) != transfer.Cancelled || s.Unconfirmed != tt.unconfirmed {
+				t.Errorf("an end that takes %v: %v, unconfirmed %v", tt.takes, err, s.Unconfirmed)
+			}
+		})
+	}
+}
+
 func TestStopOfATargetThatDoesNotAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, map[string]int{"f": 10}, func(r *rig) { r.target.mute = true })
