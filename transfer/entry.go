@@ -27,6 +27,20 @@ const (
 	KindEndDir
 )
 
+// Asks reports whether entries of a kind are to be copied. The others are in the
+// manifest too, and skipped.
+func (p Preserve) Asks(k Kind) bool {
+	switch k {
+	case KindSymlink:
+		return p.Has(PreserveSymlinks)
+	case KindFIFO, KindSocket:
+		return p.Has(PreserveSpecials)
+	case KindCharDevice, KindBlockDevice:
+		return p.Has(PreserveDevices)
+	}
+	return true
+}
+
 // Fingerprint identifies one version of a source file. Source: the times and
 // ids of statx(2). An assembled file has the digest of its sources'
 // fingerprints and of its pieces in Ino and Ctime, and the assembled size in Size.

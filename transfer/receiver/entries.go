@@ -91,7 +91,7 @@ func (e *edge) add(ent *transfer.Entry) (res transfer.Result, done bool) {
 	if ent.Kind == transfer.KindHardlink {
 		return e.addHardlink(f)
 	}
-	if !e.asked(ent.Kind) {
+	if !e.opt.Preserve.Asks(ent.Kind) {
 		return transfer.Result{Entry: ent.Number, Kind: ent.Kind, Outcome: transfer.OutcomeSkipped}, true
 	}
 	res, done, err := e.decide(f)
@@ -99,19 +99,6 @@ func (e *edge) add(ent *transfer.Entry) (res transfer.Result, done bool) {
 		return fail(e.entryFailure(err, transfer.PhaseCompare, ent))
 	}
 	return res, done
-}
-
-// asked says whether entries of that kind are wanted at all.
-func (e *edge) asked(k transfer.Kind) bool {
-	switch k {
-	case transfer.KindSymlink:
-		return e.opt.Preserve.Has(transfer.PreserveSymlinks)
-	case transfer.KindFIFO, transfer.KindSocket:
-		return e.opt.Preserve.Has(transfer.PreserveSpecials)
-	case transfer.KindCharDevice, transfer.KindBlockDevice:
-		return e.opt.Preserve.Has(transfer.PreserveDevices)
-	}
-	return true
 }
 
 // checkParent: what an entry lies in must be a directory that this manifest

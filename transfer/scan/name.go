@@ -91,7 +91,7 @@ func (s *Scanner) entry(f *Found, dir *fsroot.Dir, info *fsroot.Info, only *want
 		}
 		f.Link = target
 	}
-	if f.Kind != transfer.KindDir && info.Nlink > 1 && s.spec.Preserve.Has(transfer.PreserveHardlinks) && Asked(f.Kind, s.spec.Preserve) {
+	if f.Kind != transfer.KindDir && info.Nlink > 1 && s.spec.Preserve.Has(transfer.PreserveHardlinks) && s.spec.Preserve.Asks(f.Kind) {
 		s.linkUp(f, info)
 	}
 	if f.Kind == transfer.KindDir {
@@ -129,20 +129,6 @@ func (s *Scanner) directory(f *Found, info *fsroot.Info, only *wanted) error {
 }
 
 var errLoop = fmt.Errorf("a followed symbolic link leads to a directory above it: %w", syscall.ELOOP)
-
-// Asked reports whether entries of a kind are to be copied. The others are in
-// the manifest too.
-func Asked(k transfer.Kind, p transfer.Preserve) bool {
-	switch k {
-	case transfer.KindSymlink:
-		return p.Has(transfer.PreserveSymlinks)
-	case transfer.KindFIFO, transfer.KindSocket:
-		return p.Has(transfer.PreserveSpecials)
-	case transfer.KindCharDevice, transfer.KindBlockDevice:
-		return p.Has(transfer.PreserveDevices)
-	}
-	return true
-}
 
 // fill sets what a stat tells.
 func fill(e *transfer.Entry, info *fsroot.Info, keep transfer.Preserve) {

@@ -42,7 +42,7 @@ func (m *manifest) Entry(f *scan.Found) error {
 	e.entries[f.Number] = n
 	e.next = f.Number + 1
 	e.progress.Entries++
-	if !scan.Asked(f.Kind, e.job.Spec.Preserve) {
+	if !e.job.Spec.Preserve.Asks(f.Kind) {
 		e.progress.SpecialSkipped++
 	}
 	if f.Kind == transfer.KindFile {
