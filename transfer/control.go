@@ -120,6 +120,15 @@ type ExtentID struct {
 // MaxAsked is the largest number of extents in a FenceData.
 const MaxAsked = 1 << 18
 
+// DataControl is a message of a data plane that is set up over the control
+// stream, in both directions; see [DataLink]. Sessions are numbered by the owner
+// from 1 within the edge.
+type DataControl struct {
+	Session uint32
+	Body    []byte // at most transport.MaxControl
+	End     bool   // nothing more of this session comes from there
+}
+
 // Finish asks the target, after the last result, to delete (sync), to set the
 // metadata of directories and to end. It answers Finished.
 type Finish struct{}
@@ -156,9 +165,11 @@ type Opened struct {
 type Refused struct{ Err *Error }
 
 // DataReady answers PrepareData. Where Err is set there is no grant.
+// Why says why the grant is not for the first of the transports asked for.
 type DataReady struct {
 	Grant transport.Grant
 	Err   *Error
+	Why   transport.Reason
 }
 
 // Want is what the target asks of the owner for one file.
@@ -211,6 +222,8 @@ type Finished struct {
 // Pong answers Ping.
 type Pong struct{ Seq uint64 }
 
+func (*DataControl) toTarget()  {}
+func (*DataControl) toOwner()   {}
 func (*Open) toTarget()         {}
 func (*Entries) toTarget()      {}
 func (*EntriesDone) toTarget()  {}

@@ -74,8 +74,22 @@ func decodeToTarget(p *peerv1.ToTarget) (transfer.ToTarget, error) {
 		return &transfer.Abort{End: transfer.End(end)}, nil
 	case *peerv1.ToTarget_Ping:
 		return &transfer.Ping{Seq: m.Ping.GetSeq()}, nil
+	case *peerv1.ToTarget_DataControl:
+		return decodeDataControl(m.DataControl)
 	}
 	return nil, fmt.Errorf("unknown message %T", p.GetMessage())
+}
+
+func decodeDataControl(p *peerv1.DataControl) (*transfer.DataControl, error) {
+	switch n := len(p.GetBody()); {
+	case p.GetSession() == 0:
+		return nil, errors.New("a message of session 0 of the data plane")
+	case n > transport.MaxControl:
+		return nil, fmt.Errorf("a message of the data plane of %d bytes", n)
+	case n > 0 && p.GetEnd():
+		return nil, errors.New("the end of a session of the data plane says something")
+	}
+	return &transfer.DataControl{Session: p.GetSession(), Body: p.GetBody(), End: p.GetEnd()}, nil
 }
 
 func decodeOpen(p *peerv1.Open) (*transfer.Open, error) {
@@ -124,7 +138,7 @@ func decodeToOwner(p *peerv1.ToOwner) (transfer.ToOwner, error) {
 		}
 		return &transfer.Refused{Err: e}, nil
 	case *peerv1.ToOwner_DataReady:
-		out := &transfer.DataReady{Err: decodeError(m.DataReady.GetErr())}
+		out := &transfer.DataReady{Err: decodeError(m.DataReady.GetErr()), Why: transport.Reason(m.DataReady.GetWhy())}
 		if out.Err != nil {
 			return out, nil
 		}
@@ -166,6 +180,8 @@ func decodeToOwner(p *peerv1.ToOwner) (transfer.ToOwner, error) {
 		return &transfer.Finished{Deleted: f.GetDeleted(), Err: decodeError(f.GetErr()), Stats: decodeStats(f.GetStats()), Checked: decodeChecked(f)}, nil
 	case *peerv1.ToOwner_Pong:
 		return &transfer.Pong{Seq: m.Pong.GetSeq()}, nil
+	case *peerv1.ToOwner_DataControl:
+		return decodeDataControl(m.DataControl)
 	}
 	return nil, fmt.Errorf("unknown message %T", p.GetMessage())
 }

@@ -49,8 +49,14 @@ func encodeToTarget(m transfer.ToTarget) *peerv1.ToTarget {
 		return &peerv1.ToTarget{Message: &peerv1.ToTarget_Abort{Abort: &peerv1.Abort{End: peerv1.End(m.End)}}}
 	case *transfer.Ping:
 		return &peerv1.ToTarget{Message: &peerv1.ToTarget_Ping{Ping: &peerv1.Ping{Seq: m.Seq}}}
+	case *transfer.DataControl:
+		return &peerv1.ToTarget{Message: &peerv1.ToTarget_DataControl{DataControl: encodeDataControl(m)}}
 	}
 	panic(fmt.Sprintf("peer: no encoding of %T", m))
+}
+
+func encodeDataControl(m *transfer.DataControl) *peerv1.DataControl {
+	return &peerv1.DataControl{Session: m.Session, Body: m.Body, End: m.End}
 }
 
 func encodeOpen(m *transfer.Open) *peerv1.Open {
@@ -95,7 +101,7 @@ func encodeToOwner(m transfer.ToOwner) *peerv1.ToOwner {
 	case *transfer.Refused:
 		return &peerv1.ToOwner{Message: &peerv1.ToOwner_Refused{Refused: &peerv1.Refused{Err: encodeError(m.Err)}}}
 	case *transfer.DataReady:
-		p := &peerv1.DataReady{Err: encodeError(m.Err)}
+		p := &peerv1.DataReady{Err: encodeError(m.Err), Why: string(m.Why)}
 		if m.Err == nil {
 			g := &peerv1.Grant{Transport: m.Grant.Transport, Addr: m.Grant.Addr, Incarnation: m.Grant.Incarnation, Params: m.Grant.Params}
 			for _, t := range m.Grant.Tokens {
@@ -111,6 +117,8 @@ func encodeToOwner(m transfer.ToOwner) *peerv1.ToOwner {
 		return &peerv1.ToOwner{Message: &peerv1.ToOwner_Finished{Finished: p}}
 	case *transfer.Pong:
 		return &peerv1.ToOwner{Message: &peerv1.ToOwner_Pong{Pong: &peerv1.Pong{Seq: m.Seq}}}
+	case *transfer.DataControl:
+		return &peerv1.ToOwner{Message: &peerv1.ToOwner_DataControl{DataControl: encodeDataControl(m)}}
 	}
 	panic(fmt.Sprintf("peer: no encoding of %T", m))
 }

@@ -64,6 +64,8 @@ func toTargetSamples() []transfer.ToTarget {
 		&transfer.Abort{End: transfer.EndCancel},
 		&transfer.Abort{End: transfer.EndPurge},
 		&transfer.Ping{Seq: 1<<64 - 1},
+		&transfer.DataControl{Session: 1, Body: []byte{'c', 0, 255}},
+		&transfer.DataControl{Session: 1<<32 - 1, End: true},
 	}
 }
 
@@ -76,6 +78,9 @@ func toOwnerSamples() []transfer.ToOwner {
 			Transport: "tcp", Addr: "127.0.0.1:7441", Incarnation: 7, Tokens: [][32]byte{{0: 1}, {31: 2}}, Params: []byte{0, 255},
 		}},
 		&transfer.DataReady{},
+		&transfer.DataReady{Why: transport.NoGID},
+		&transfer.DataControl{Session: 2, Body: []byte{'a'}},
+		&transfer.DataControl{Session: 3, End: true},
 		&transfer.DataReady{Err: sampleError},
 		&transfer.Answers{},
 		&transfer.Answers{Answers: []transfer.Answer{

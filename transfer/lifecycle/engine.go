@@ -40,6 +40,9 @@ type Config struct {
 	Peers   Peers
 	Exports func() *fsroot.Exports
 	NewEdge func(job sender.Job, link transfer.TargetLink, obs sender.Observer) Edge
+	// Validate asks the target of a job without making an edge; see
+	// sender.Validate.
+	Validate func(ctx context.Context, job sender.Job, link transfer.TargetLink) (transfer.Plan, error)
 	// Draining tells whether this node takes new transfers.
 	Draining func() bool
 	Log      *slog.Logger

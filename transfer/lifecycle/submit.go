@@ -162,7 +162,7 @@ func (e *Engine) Validate(ctx context.Context, s transfer.Submission) (transfer.
 		return transfer.Plan{}, err
 	}
 	defer link.Close()
-	return sender.Validate(ctx, sender.Job{
+	return e.cfg.Validate(ctx, sender.Job{
 		Spec: s.Spec, ID: s.ID, UID: transfer.NewUID(), StateUUID: e.cfg.Store.StateUUID(), Epoch: 1,
 		TargetDistinct: s.Spec.Target != e.cfg.Node,
 	}, link)

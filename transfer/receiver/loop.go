@@ -37,6 +37,8 @@ type loop struct {
 	*edge
 	inbox <-chan transfer.ToTarget
 
+	session uint32 // the highest of the data planes that are set up over this stream
+
 	finishing  chan *transfer.Finished // not nil while the finish runs
 	stopFinish context.CancelFunc
 }
@@ -117,6 +119,14 @@ func (l *loop) handle(m transfer.ToTarget) *ending {
 	case *transfer.FenceData:
 		l.fence()
 		l.out.post(&transfer.DataFenced{Landed: l.landed(m.Asked)})
+	case *transfer.DataControl:
+		if j, ok := l.incoming.(*joined); ok {
+			err := j.control(m)
+			l.session = j.last
+			if err != nil {
+				return l.broken("data plane: %w", err)
+			}
+		} // else it crossed the end of its session
 	case *transfer.Finish:
 		return l.startFinish()
 	case *transfer.Abort:
@@ -184,6 +194,7 @@ func (l *loop) prepareData(m *transfer.PrepareData) {
 		fail(transfer.BadState, errors.New("a dry run moves no data"))
 		return
 	}
+	var why transport.Reason
 	for _, name := range m.Transports {
 		a := l.r.cfg.Acceptors[name]
 		if a == nil || name == transport.Local && !l.peer.SameNode {
@@ -191,13 +202,23 @@ func (l *loop) prepareData(m *transfer.PrepareData) {
 		}
 		in, err := a.Prepare(l.ctx, transport.Edge{UID: l.m.UID, Epoch: l.m.Epoch, Peer: string(l.m.Owner)}, &sink{edge: l.edge},
 			transport.PrepareOptions{Streams: min(max(m.Streams, 1), l.opt.Streams), ChunkSize: l.opt.ChunkSize, Verify: l.opt.digests()})
+		if u, ok := errors.AsType[*transport.UnavailableError](err); ok && len(m.Transports) > 1 && name != m.Transports[len(m.Transports)-1] {
+			l.log.Info("transport cannot be used now", "transport", name, "reason", u.Reason, "error", err)
+			if why = u.Reason; why == transport.NoReason {
+				why = transport.SessionFailed
+			}
+			continue
+		}
 		if err != nil {
 			l.log.Warn("prepare data plane", "transport", name, "error", err)
 			fail(transfer.Internal, fmt.Errorf("prepare %s: %w", name, err))
 			return
 		}
+		if j, ok := in.(transport.Joiner); ok {
+			in = &joined{Incoming: in, joiner: j, last: l.session, links: map[uint32]*transfer.DataLink{}, post: func(m *transfer.DataControl) { l.out.post(m) }}
+		}
 		l.incoming = in
-		l.out.post(&transfer.DataReady{Grant: in.Grant()})
+		l.out.post(&transfer.DataReady{Grant: in.Grant(), Why: why})
 		return
 	}
 	fail(transfer.Unsupported, fmt.Errorf("none of the transports %q works here", m.Transports))

@@ -20,8 +20,8 @@ type choice struct {
 type encrypting interface{ Encrypted() bool }
 
 // choose picks the transports of an edge. mine tells what this node can do,
-// theirs what the target can.
-func choose(job *Job, mine func(name string) bool, encrypted func(name string) bool, theirs []string) (choice, *transfer.Error) {
+// theirs what the target can; noRDMA why this node has no RDMA.
+func choose(job *Job, noRDMA transport.Reason, mine func(name string) bool, encrypted func(name string) bool, theirs []string) (choice, *transfer.Error) {
 	both := func(name string) bool { return mine(name) && slices.Contains(theirs, name) }
 	fail := func(r transfer.Reason, why transport.Reason, err error, hint string) *transfer.Error {
 		if why != transport.NoReason {
@@ -29,7 +29,6 @@ func choose(job *Job, mine func(name string) bool, encrypted func(name string) b
 		}
 		return &transfer.Error{Reason: r, Side: transfer.SideSource, Phase: transfer.PhaseConnect, Node: job.Spec.Source, Err: err, Hint: hint}
 	}
-	noRDMA := transport.NotBuilt
 	if mine(transport.RDMA) {
 		noRDMA = transport.PeerHasNone
 	}
@@ -78,11 +77,18 @@ func (j *Job) readsBack() bool {
 	return j.Spec.Verify == transfer.VerifyStore || j.Spec.Verify == transfer.VerifyMedia
 }
 
-func (e *Edge) choose(theirs []string) (choice, *transfer.Error) {
-	mine := func(name string) bool { return e.cfg.Dialers[name] != nil }
+// choose is choose of what a node can do.
+func (c *Config) choose(job *Job, theirs []string) (choice, *transfer.Error) {
+	mine := func(name string) bool { return c.Dialers[name] != nil }
 	encrypted := func(name string) bool {
-		d, ok := e.cfg.Dialers[name].(encrypting)
+		d, ok := c.Dialers[name].(encrypting)
 		return ok && d.Encrypted()
 	}
-	return choose(&e.job, mine, encrypted, theirs)
+	noRDMA := c.NoRDMA
+	if noRDMA == transport.NoReason {
+		noRDMA = transport.NotBuilt
+	}
+	return choose(job, noRDMA, mine, encrypted, theirs)
 }
+
+func (e *Edge) choose(theirs []string) (choice, *transfer.Error) { return e.cfg.choose(&e.job, theirs) }

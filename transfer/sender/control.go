@@ -53,6 +53,10 @@ func (e *Edge) handle(m transfer.ToOwner) error {
 		return offer(e, e.finished, m)
 	case *transfer.Refused:
 		return refusal(&e.job, m)
+	case *transfer.DataControl:
+		if err := e.control.take(m); err != nil {
+			return broken(&e.job, "data plane: %w", err)
+		}
 	case *transfer.Pong:
 	default:
 		return broken(&e.job, "unexpected %T", m)

@@ -3,6 +3,7 @@ package sender
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -55,7 +56,15 @@ func (e *Edge) moveData(ctx context.Context) error {
 			}
 			return e.peerError(err)
 		}
-		if ofThis >= demoteAfter && e.demote() {
+		if why := leaveFor(e.transport(), err); why != transport.NoReason {
+			if e.job.Spec.Policy == transfer.PolicyRDMA && errors.As(err, new(*transport.UnavailableError)) {
+				return e.noRDMA(why, err)
+			}
+			if e.demote(why) {
+				ofThis, tries = 0, 1
+			}
+		}
+		if ofThis >= demoteAfter && e.demote(transport.SessionFailed) {
 			ofThis = 0
 		}
 		delay := min(lastRetry, firstRetry<<(tries-1))
@@ -87,6 +96,13 @@ func (e *Edge) session(ctx context.Context) error {
 	if dialer == nil || !slices.Contains(names, name) {
 		return broken(&e.job, "a grant for transport %q, which was not asked for", name)
 	}
+	if ready.Why != transport.NoReason {
+		e.mu.Lock()
+		if e.choice.why == transport.NoReason {
+			e.choice.why = ready.Why
+		}
+		e.mu.Unlock()
+	}
 	e.use(name)
 	// What needs no bytes at all needs no connection either.
 	if !e.waitForWork(ctx) {
@@ -99,7 +115,7 @@ func (e *Edge) session(ctx context.Context) error {
 	rate := e.maxRate
 	e.mu.Unlock()
 	out, err := dialer.Dial(ctx, transport.Edge{UID: e.job.UID, Epoch: e.job.Epoch, Peer: string(e.job.Spec.Target)}, ready.Grant,
-		transport.DialOptions{Streams: e.streams(), ChunkSize: e.chunkSize, Verify: e.hash, MaxRate: rate})
+		transport.DialOptions{Streams: e.streams(), ChunkSize: e.chunkSize, Verify: e.hash, MaxRate: rate, Control: e.control.open})
 	if err != nil {
 		return err
 	}
@@ -148,15 +164,33 @@ func (e *Edge) transport() string {
 	return e.used
 }
 
+// leaveFor says why a transport is left at its first failure: another one has to
+// take over from RDMA, whatever went wrong.
+func leaveFor(name string, err error) transport.Reason {
+	if name != transport.RDMA {
+		return transport.NoReason
+	}
+	if u, ok := errors.AsType[*transport.UnavailableError](err); ok && u.Reason != transport.NoReason {
+		return u.Reason
+	}
+	return transport.QPError
+}
+
+// noRDMA is the end of a transfer that asked for RDMA alone.
+func (e *Edge) noRDMA(why transport.Reason, err error) *transfer.Error {
+	return &transfer.Error{Reason: transfer.RDMAUnavailable, Side: transfer.SideSource, Phase: transfer.PhaseConnect, Node: e.job.Spec.Source,
+		Err: fmt.Errorf("rdma was required and cannot be had (%s): %w", why, err), Hint: "use --transport=auto to allow others"}
+}
+
 // demote leaves the best transport when there is another one.
-func (e *Edge) demote() bool {
+func (e *Edge) demote(why transport.Reason) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if len(e.choice.names) < 2 {
 		return false
 	}
 	e.choice.names = e.choice.names[1:]
-	e.choice.why = transport.SessionFailed
+	e.choice.why = why
 	return true
 }
 

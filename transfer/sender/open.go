@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/xferd/xferd/transfer"
-	"github.com/xferd/xferd/transport"
 )
 
 // openTimeout bounds how long the target may take to open an edge; it may have
@@ -73,17 +72,14 @@ func ask(ctx context.Context, job *Job, link transfer.TargetLink, m *transfer.Op
 }
 
 // Validate asks the target whether it would open the edge, and changes nothing.
-func Validate(ctx context.Context, job Job, link transfer.TargetLink) (transfer.Plan, error) {
+func Validate(ctx context.Context, cfg Config, job Job, link transfer.TargetLink) (transfer.Plan, error) {
 	m := job.open()
 	m.ValidateOnly = true
 	opened, err := ask(ctx, &job, link, m)
 	if err != nil {
 		return transfer.Plan{}, err
 	}
-	// Which dialers the daemon has is not known here; every one has these, and
-	// none of them encrypts.
-	mine := func(name string) bool { return name == transport.TCP || name == transport.Local }
-	c, terr := choose(&job, mine, func(string) bool { return false }, opened.Transports)
+	c, terr := cfg.choose(&job, opened.Transports)
 	if terr != nil {
 		return transfer.Plan{}, terr
 	}

@@ -28,7 +28,9 @@ type Config struct {
 	Exports func() *fsroot.Exports
 	Pool    *bufpool.Pool
 	Dialers map[string]transport.Dialer // by transport name
-	Log     *slog.Logger
+	// NoRDMA says why RDMA is not among Dialers.
+	NoRDMA transport.Reason
+	Log    *slog.Logger
 }
 
 // Job is what one edge is about.
@@ -120,6 +122,7 @@ type Edge struct {
 	scanner   *scan.Scanner
 	files     *openFiles
 	out       outbox
+	control   controls
 	now       func() time.Time // of the wall clock
 	began     time.Time
 	heard     atomic.Int64 // time.Duration since began, of the last message
@@ -199,6 +202,7 @@ func New(cfg Config, job Job, link transfer.TargetLink, obs Observer) *Edge {
 	e.files = newOpenFiles(e.dirs, maxOpenFiles)
 	e.credit.L, e.work.L, e.settle.L = &e.mu, &e.mu, &e.mu
 	e.out.init()
+	e.control.post, e.control.links = e.out.post, map[uint32]*transfer.DataLink{}
 	e.digests.init()
 	return e
 }

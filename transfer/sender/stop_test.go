@@ -119,7 +119,7 @@ func TestValidate(t *testing.T) {
 		r.target.opened.ResolvedTo = "/real/dst"
 		r.target.opened.FreeBytes = 77
 	})
-	p, err := Validate(t.Context(), r.job, r.edge.link)
+	p, err := Validate(t.Context(), r.config, r.job, r.edge.link)
 	want := transfer.Plan{Transport: transport.TCP, Reason: string(transport.NotBuilt), Resolved: "/real/dst", FreeBytes: 77, Streams: 3, Verify: "wire"}
 	if err != nil || p != want {
 		t.Errorf("plan %+v, %v; want %+v", p, err, want)
@@ -128,11 +128,11 @@ func TestValidate(t *testing.T) {
 		t.Error("it was no validation")
 	}
 	r = newRig(t, nil, func(r *rig) { r.target.refuse = &transfer.Error{Reason: transfer.DestNoSpace} })
-	if _, err := Validate(t.Context(), r.job, r.edge.link); transfer.ReasonOf(err) != transfer.DestNoSpace {
+	if _, err := Validate(t.Context(), r.config, r.job, r.edge.link); transfer.ReasonOf(err) != transfer.DestNoSpace {
 		t.Errorf("error %v", err)
 	}
 	r = newRig(t, nil, func(r *rig) { r.job.Spec.Policy = transfer.PolicyRDMA })
-	if _, err := Validate(t.Context(), r.job, r.edge.link); transfer.ReasonOf(err) != transfer.RDMAUnavailable {
+	if _, err := Validate(t.Context(), r.config, r.job, r.edge.link); transfer.ReasonOf(err) != transfer.RDMAUnavailable {
 		t.Errorf("error %v", err)
 	}
 }
@@ -194,7 +194,7 @@ func TestChoose(t *testing.T) {
 					return false
 				}
 			}
-			c, err := choose(job, has(tt.mine), func(string) bool { return tt.tls }, tt.theirs)
+			c, err := choose(job, transport.NotBuilt, has(tt.mine), func(string) bool { return tt.tls }, tt.theirs)
 			if err != nil || tt.err != "" {
 				if err == nil || err.Reason != tt.err {
 					t.Fatalf("error %v, want %s", err, tt.err)

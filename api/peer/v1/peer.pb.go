@@ -339,6 +339,7 @@ type ToTarget struct {
 	//	*ToTarget_Finish
 	//	*ToTarget_Abort
 	//	*ToTarget_Ping
+	//	*ToTarget_DataControl
 	Message       isToTarget_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -489,6 +490,15 @@ func (x *ToTarget) GetPing() *Ping {
 	return nil
 }
 
+func (x *ToTarget) GetDataControl() *DataControl {
+	if x != nil {
+		if x, ok := x.Message.(*ToTarget_DataControl); ok {
+			return x.DataControl
+		}
+	}
+	return nil
+}
+
 type isToTarget_Message interface {
 	isToTarget_Message()
 }
@@ -553,6 +563,12 @@ type ToTarget_Ping struct {
 	Ping *Ping `protobuf:"bytes,12,opt,name=ping,proto3,oneof"`
 }
 
+type ToTarget_DataControl struct {
+	// Of a data plane that is set up over this stream. Only sent where the
+	// target granted such a one.
+	DataControl *DataControl `protobuf:"bytes,13,opt,name=data_control,json=dataControl,proto3,oneof"`
+}
+
 func (*ToTarget_Open) isToTarget_Message() {}
 
 func (*ToTarget_Entries) isToTarget_Message() {}
@@ -577,6 +593,8 @@ func (*ToTarget_Abort) isToTarget_Message() {}
 
 func (*ToTarget_Ping) isToTarget_Message() {}
 
+func (*ToTarget_DataControl) isToTarget_Message() {}
+
 // ToOwner is a message of the target.
 type ToOwner struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -592,6 +610,7 @@ type ToOwner struct {
 	//	*ToOwner_Results
 	//	*ToOwner_Finished
 	//	*ToOwner_Pong
+	//	*ToOwner_DataControl
 	Message       isToOwner_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -706,6 +725,15 @@ func (x *ToOwner) GetPong() *Pong {
 	return nil
 }
 
+func (x *ToOwner) GetDataControl() *DataControl {
+	if x != nil {
+		if x, ok := x.Message.(*ToOwner_DataControl); ok {
+			return x.DataControl
+		}
+	}
+	return nil
+}
+
 type isToOwner_Message interface {
 	isToOwner_Message()
 }
@@ -750,6 +778,11 @@ type ToOwner_Pong struct {
 	Pong *Pong `protobuf:"bytes,8,opt,name=pong,proto3,oneof"`
 }
 
+type ToOwner_DataControl struct {
+	// Of a data plane that is set up over this stream.
+	DataControl *DataControl `protobuf:"bytes,9,opt,name=data_control,json=dataControl,proto3,oneof"`
+}
+
 func (*ToOwner_Opened) isToOwner_Message() {}
 
 func (*ToOwner_Refused) isToOwner_Message() {}
@@ -765,6 +798,73 @@ func (*ToOwner_Results) isToOwner_Message() {}
 func (*ToOwner_Finished) isToOwner_Message() {}
 
 func (*ToOwner_Pong) isToOwner_Message() {}
+
+func (*ToOwner_DataControl) isToOwner_Message() {}
+
+// DataControl is a message between both halves of a data plane, which alone
+// know what it means.
+type DataControl struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Session of the data plane, numbered by the owner from 1 within the edge.
+	Session uint32 `protobuf:"varint,1,opt,name=session,proto3" json:"session,omitempty"`
+	// At most 256 KiB.
+	Body []byte `protobuf:"bytes,2,opt,name=body,proto3" json:"body,omitempty"`
+	// Nothing more of this session comes from here; body is empty.
+	End           bool `protobuf:"varint,3,opt,name=end,proto3" json:"end,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DataControl) Reset() {
+	*x = DataControl{}
+	mi := &file_peer_v1_peer_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DataControl) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DataControl) ProtoMessage() {}
+
+func (x *DataControl) ProtoReflect() protoreflect.Message {
+	mi := &file_peer_v1_peer_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DataControl.ProtoReflect.Descriptor instead.
+func (*DataControl) Descriptor() ([]byte, []int) {
+	return file_peer_v1_peer_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *DataControl) GetSession() uint32 {
+	if x != nil {
+		return x.Session
+	}
+	return 0
+}
+
+func (x *DataControl) GetBody() []byte {
+	if x != nil {
+		return x.Body
+	}
+	return nil
+}
+
+func (x *DataControl) GetEnd() bool {
+	if x != nil {
+		return x.End
+	}
+	return false
+}
 
 // Open is the owner's first message.
 type Open struct {
@@ -803,7 +903,7 @@ type Open struct {
 
 func (x *Open) Reset() {
 	*x = Open{}
-	mi := &file_peer_v1_peer_proto_msgTypes[4]
+	mi := &file_peer_v1_peer_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -815,7 +915,7 @@ func (x *Open) String() string {
 func (*Open) ProtoMessage() {}
 
 func (x *Open) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_v1_peer_proto_msgTypes[4]
+	mi := &file_peer_v1_peer_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -828,7 +928,7 @@ func (x *Open) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Open.ProtoReflect.Descriptor instead.
 func (*Open) Descriptor() ([]byte, []int) {
-	return file_peer_v1_peer_proto_rawDescGZIP(), []int{4}
+	return file_peer_v1_peer_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Open) GetOwner() string {
@@ -970,7 +1070,7 @@ type Options struct {
 
 func (x *Options) Reset() {
 	*x = Options{}
-	mi := &file_peer_v1_peer_proto_msgTypes[5]
+	mi := &file_peer_v1_peer_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -982,7 +1082,7 @@ func (x *Options) String() string {
 func (*Options) ProtoMessage() {}
 
 func (x *Options) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_v1_peer_proto_msgTypes[5]
+	mi := &file_peer_v1_peer_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -995,7 +1095,7 @@ func (x *Options) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Options.ProtoReflect.Descriptor instead.
 func (*Options) Descriptor() ([]byte, []int) {
-	return file_peer_v1_peer_proto_rawDescGZIP(), []int{5}
+	return file_peer_v1_peer_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Options) GetPreserve() uint32 {
@@ -1123,7 +1223,7 @@ type FilterRule struct {
 
 func (x *FilterRule) Reset() {
 	*x = FilterRule{}
-	mi := &file_peer_v1_peer_proto_msgTypes[6]
+	mi := &file_peer_v1_peer_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1135,7 +1235,7 @@ func (x *FilterRule) String() string {
 func (*FilterRule) ProtoMessage() {}
 
 func (x *FilterRule) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_v1_peer_proto_msgTypes[6]
+	mi := &file_peer_v1_peer_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1148,7 +1248,7 @@ func (x *FilterRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FilterRule.ProtoReflect.Descriptor instead.
 func (*FilterRule) Descriptor() ([]byte, []int) {
-	return file_peer_v1_peer_proto_rawDescGZIP(), []int{6}
+	return file_peer_v1_peer_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *FilterRule) GetInclude() bool {
@@ -1178,7 +1278,7 @@ type Entries struct {
 
 func (x *Entries) Reset() {
 	*x = Entries{}
-	mi := &file_peer_v1_peer_proto_msgTypes[7]
+	mi := &file_peer_v1_peer_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1190,7 +1290,7 @@ func (x *Entries) String() string {
 func (*Entries) ProtoMessage() {}
 
 func (x *Entries) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_v1_peer_proto_msgTypes[7]
+	mi := &file_peer_v1_peer_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1203,7 +1303,7 @@ func (x *Entries) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entries.ProtoReflect.Descriptor instead.
 func (*Entries) Descriptor() ([]byte, []int) {
-	return file_peer_v1_peer_proto_rawDescGZIP(), []int{7}
+	return file_peer_v1_peer_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Entries) GetPacked() []byte {
@@ -1234,7 +1334,7 @@ type EntryDone struct {
 
 func (x *EntryDone) Reset() {
 	*x = EntryDone{}
-	mi := &file_peer_v1_peer_proto_msgTypes[8]
+	mi := &file_peer_v1_peer_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1246,7 +1346,7 @@ func (x *EntryDone) String() string {
 func (*EntryDone) ProtoMessage() {}
 
 func (x *EntryDone) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_v1_peer_proto_msgTypes[8]
+	mi := &file_peer_v1_peer_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1259,7 +1359,7 @@ func (x *EntryDone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EntryDone.ProtoReflect.Descriptor instead.
 func (*EntryDone) Descriptor() ([]byte, []int) {
-	return file_peer_v1_peer_proto_rawDescGZIP(), []int{8}
+	return file_peer_v1_peer_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *EntryDone) GetEntry() uint64 {
@@ -1287,7 +1387,7 @@ type EntriesDone struct {
 
 func (x *EntriesDone) Reset() {
 	*x = EntriesDone{}
-	mi := &file_peer_v1_peer_proto_msgTypes[9]
+	mi := &file_peer_v1_peer_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1299,7 +1399,7 @@ func (x *EntriesDone) String() string {
 func (*EntriesDone) ProtoMessage() {}
 
 func (x *EntriesDone) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_v1_peer_proto_msgTypes[9]
+	mi := &file_peer_v1_peer_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1312,7 +1412,7 @@ func (x *EntriesDone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EntriesDone.ProtoReflect.Descriptor instead.
 func (*EntriesDone) Descriptor() ([]byte, []int) {
-	return file_peer_v1_peer_proto_rawDescGZIP(), []int{9}
+	return file_peer_v1_peer_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *EntriesDone) GetDone() []*EntryDone {
@@ -1337,7 +1437,7 @@ type EntryDigests struct {
 
 func (x *EntryDigests) Reset() {
 	*x = EntryDigests{}
-	mi := &file_peer_v1_peer_proto_msgTypes[10]
+	mi := &file_peer_v1_peer_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1349,7 +1449,7 @@ func (x *EntryDigests) String() string {
 func (*EntryDigests) ProtoMessage() {}
 
 func (x *EntryDigests) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_v1_peer_proto_msgTypes[10]
+	mi := &file_peer_v1_peer_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1362,7 +1462,7 @@ func (x *EntryDigests) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EntryDigests.ProtoReflect.Descriptor instead.
 func (*EntryDigests) Descriptor() ([]byte, []int) {
-	return file_peer_v1_peer_proto_rawDescGZIP(), []int{10}
+	return file_peer_v1_peer_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *EntryDigests) GetEntry() uint64 {
@@ -1397,7 +1497,7 @@ type EntryRestart struct {
 
 func (x *EntryRestart) Reset() {
 	*x = EntryRestart{}
-	mi := &file_peer_v1_peer_proto_msgTypes[11]
+	mi := &file_peer_v1_peer_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1409,7 +1509,7 @@ func (x *EntryRestart) String() string {
 func (*EntryRestart) ProtoMessage() {}
 
 func (x *EntryRestart) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_v1_peer_proto_msgTypes[11]
+	mi := &file_peer_v1_peer_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1422,7 +1522,7 @@ func (x *EntryRestart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EntryRestart.ProtoReflect.Descriptor instead.
 func (*EntryRestart) Descriptor() ([]byte, []int) {
-	return file_peer_v1_peer_proto_rawDescGZIP(), []int{11}
+	return file_peer_v1_peer_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *EntryRestart) GetPacked() []byte {
@@ -1445,7 +1545,7 @@ type EntryGiveUp struct {
 
 func (x *EntryGiveUp) Reset() {
 	*x = EntryGiveUp{}
-	mi := &file_peer_v1_peer_proto_msgTypes[12]
+	mi := &file_peer_v1_peer_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1457,7 +1557,7 @@ func (x *EntryGiveUp) String() string {
 func (*EntryGiveUp) ProtoMessage() {}
 
 func (x *EntryGiveUp) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_v1_peer_proto_msgTypes[12]
+	mi := &file_peer_v1_peer_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1470,7 +1570,7 @@ func (x *EntryGiveUp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EntryGiveUp.ProtoReflect.Descriptor instead.
 func (*EntryGiveUp) Descriptor() ([]byte, []int) {
-	return file_peer_v1_peer_proto_rawDescGZIP(), []int{12}
+	return file_peer_v1_peer_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *EntryGiveUp) GetEntry() uint64 {
@@ -1500,7 +1600,7 @@ type ScanDone struct {
 
 func (x *ScanDone) Reset() {
 	*x = ScanDone{}
-	mi := &file_peer_v1_peer_proto_msgTypes[13]
+	mi := &file_peer_v1_peer_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1512,7 +1612,7 @@ func (x *ScanDone) String() string {
 func (*ScanDone) ProtoMessage() {}
 
 func (x *ScanDone) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_v1_peer_proto_msgTypes[13]
+	mi := &file_peer_v1_peer_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1525,7 +1625,7 @@ func (x *ScanDone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanDone.ProtoReflect.Descriptor instead.
 func (*ScanDone) Descriptor() ([]byte, []int) {
-	return file_peer_v1_peer_proto_rawDescGZIP(), []int{13}
+	return file_peer_v1_peer_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ScanDone) GetEntries() uint64 {
@@ -1555,7 +1655,7 @@ type PrepareData struct {
 
 func (x *PrepareData) Reset() {
 	*x = PrepareData{}
-	mi := &file_peer_v1_peer_proto_msgTypes[14]
+	mi := &file_peer_v1_peer_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1567,7 +1667,7 @@ func (x *PrepareData) String() string {
 func (*PrepareData) ProtoMessage() {}
 
 func (x *PrepareData) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_v1_peer_proto_msgTypes[14]
+	mi := &file_peer_v1_peer_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1580,7 +1680,7 @@ func (x *PrepareData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PrepareData.ProtoReflect.Descriptor instead.
 func (*PrepareData) Descriptor() ([]byte, []int) {
-	return file_peer_v1_peer_proto_rawDescGZIP(), []int{14}
+	return file_peer_v1_peer_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *PrepareData) GetTransports() []string {
@@ -1613,7 +1713,7 @@ type FenceData struct {
 
 func (x *FenceData) Reset() {
 	*x = FenceData{}
-	mi := &file_peer_v1_peer_proto_msgTypes[15]
+	mi := &file_peer_v1_peer_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1625,7 +1725,7 @@ func (x *FenceData) String() string {
 func (*FenceData) ProtoMessage() {}
 
 func (x *FenceData) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_v1_peer_proto_msgTypes[15]
+	mi := &file_peer_v1_peer_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1638,7 +1738,7 @@ func (x *FenceData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FenceData.ProtoReflect.Descriptor instead.
 func (*FenceData) Descriptor() ([]byte, []int) {
-	return file_peer_v1_peer_proto_rawDescGZIP(), []int{15}
+	return file_peer_v1_peer_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *FenceData) GetEntry() []uint64 {
@@ -1665,7 +1765,7 @@ type Finish struct {
 
 func (x *Finish) Reset() {
 	*x = Finish{}
-	mi := &file_peer_v1_peer_proto_msgTypes[16]
+	mi := &file_peer_v1_peer_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1677,7 +1777,7 @@ func (x *Finish) String() string {
 func (*Finish) ProtoMessage() {}
 
 func (x *Finish) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_v1_peer_proto_msgTypes[16]
+	mi := &file_peer_v1_peer_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1690,7 +1790,7 @@ func (x *Finish) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finish.ProtoReflect.Descriptor instead.
 func (*Finish) Descriptor() ([]byte, []int) {
-	return file_peer_v1_peer_proto_rawDescGZIP(), []int{16}
+	return file_peer_v1_peer_proto_rawDescGZIP(), []int{17}
 }
 
 // Abort ends the edge early.
@@ -1704,7 +1804,7 @@ type Abort struct {
 
 func (x *Abort) Reset() {
 	*x = Abort{}
-	mi := &file_peer_v1_peer_proto_msgTypes[17]
+	mi := &file_peer_v1_peer_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1716,7 +1816,7 @@ func (x *Abort) String() string {
 func (*Abort) ProtoMessage() {}
 
 func (x *Abort) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_v1_peer_proto_msgTypes[17]
+	mi := &file_peer_v1_peer_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1729,7 +1829,7 @@ func (x *Abort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Abort.ProtoReflect.Descriptor instead.
 func (*Abort) Descriptor() ([]byte, []int) {
-	return file_peer_v1_peer_proto_rawDescGZIP(), []int{17}
+	return file_peer_v1_peer_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Abort) GetEnd() End {
@@ -1750,7 +1850,7 @@ type Ping struct {
 
 func (x *Ping) Reset() {
 	*x = Ping{}
-	mi := &file_peer_v1_peer_proto_msgTypes[18]
+	mi := &file_peer_v1_peer_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1762,7 +1862,7 @@ func (x *Ping) String() string {
 func (*Ping) ProtoMessage() {}
 
 func (x *Ping) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_v1_peer_proto_msgTypes[18]
+	mi := &file_peer_v1_peer_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1775,7 +1875,7 @@ func (x *Ping) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ping.ProtoReflect.Descriptor instead.
 func (*Ping) Descriptor() ([]byte, []int) {
-	return file_peer_v1_peer_proto_rawDescGZIP(), []int{18}
+	return file_peer_v1_peer_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Ping) GetSeq() uint64 {
@@ -1796,7 +1896,7 @@ type Pong struct {
 
 func (x *Pong) Reset() {
 	*x = Pong{}
-	mi := &file_peer_v1_peer_proto_msgTypes[19]
+	mi := &file_peer_v1_peer_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1808,7 +1908,7 @@ func (x *Pong) String() string {
 func (*Pong) ProtoMessage() {}
 
 func (x *Pong) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_v1_peer_proto_msgTypes[19]
+	mi := &file_peer_v1_peer_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1821,7 +1921,7 @@ func (x *Pong) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pong.ProtoReflect.Descriptor instead.
 func (*Pong) Descriptor() ([]byte, []int) {
-	return file_peer_v1_peer_proto_rawDescGZIP(), []int{19}
+	return file_peer_v1_peer_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Pong) GetSeq() uint64 {
@@ -1857,7 +1957,7 @@ type Opened struct {
 
 func (x *Opened) Reset() {
 	*x = Opened{}
-	mi := &file_peer_v1_peer_proto_msgTypes[20]
+	mi := &file_peer_v1_peer_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1869,7 +1969,7 @@ func (x *Opened) String() string {
 func (*Opened) ProtoMessage() {}
 
 func (x *Opened) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_v1_peer_proto_msgTypes[20]
+	mi := &file_peer_v1_peer_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1882,7 +1982,7 @@ func (x *Opened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Opened.ProtoReflect.Descriptor instead.
 func (*Opened) Descriptor() ([]byte, []int) {
-	return file_peer_v1_peer_proto_rawDescGZIP(), []int{20}
+	return file_peer_v1_peer_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Opened) GetNode() string {
@@ -1952,7 +2052,7 @@ type Refused struct {
 
 func (x *Refused) Reset() {
 	*x = Refused{}
-	mi := &file_peer_v1_peer_proto_msgTypes[21]
+	mi := &file_peer_v1_peer_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1964,7 +2064,7 @@ func (x *Refused) String() string {
 func (*Refused) ProtoMessage() {}
 
 func (x *Refused) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_v1_peer_proto_msgTypes[21]
+	mi := &file_peer_v1_peer_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1977,7 +2077,7 @@ func (x *Refused) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refused.ProtoReflect.Descriptor instead.
 func (*Refused) Descriptor() ([]byte, []int) {
-	return file_peer_v1_peer_proto_rawDescGZIP(), []int{21}
+	return file_peer_v1_peer_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Refused) GetErr() *Error {
@@ -1993,14 +2093,16 @@ type DataReady struct {
 	// The data plane; absent where err is set.
 	Grant *Grant `protobuf:"bytes,1,opt,name=grant,proto3" json:"grant,omitempty"`
 	// Why there is none.
-	Err           *Error `protobuf:"bytes,2,opt,name=err,proto3" json:"err,omitempty"`
+	Err *Error `protobuf:"bytes,2,opt,name=err,proto3" json:"err,omitempty"`
+	// Why it is not by the first of the transports that were asked for.
+	Why           string `protobuf:"bytes,3,opt,name=why,proto3" json:"why,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *DataReady) Reset() {
 	*x = DataReady{}
-	mi := &file_peer_v1_peer_proto_msgTypes[22]
+	mi := &file_peer_v1_peer_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2012,7 +2114,7 @@ func (x *DataReady) String() string {
 func (*DataReady) ProtoMessage() {}
 
 func (x *DataReady) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_v1_peer_proto_msgTypes[22]
+	mi := &file_peer_v1_peer_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2025,7 +2127,7 @@ func (x *DataReady) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DataReady.ProtoReflect.Descriptor instead.
 func (*DataReady) Descriptor() ([]byte, []int) {
-	return file_peer_v1_peer_proto_rawDescGZIP(), []int{22}
+	return file_peer_v1_peer_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *DataReady) GetGrant() *Grant {
@@ -2040,6 +2142,13 @@ func (x *DataReady) GetErr() *Error {
 		return x.Err
 	}
 	return nil
+}
+
+func (x *DataReady) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
 }
 
 // Grant is how the owner reaches the data plane. It holds secrets and is never
@@ -2062,7 +2171,7 @@ type Grant struct {
 
 func (x *Grant) Reset() {
 	*x = Grant{}
-	mi := &file_peer_v1_peer_proto_msgTypes[23]
+	mi := &file_peer_v1_peer_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2074,7 +2183,7 @@ func (x *Grant) String() string {
 func (*Grant) ProtoMessage() {}
 
 func (x *Grant) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_v1_peer_proto_msgTypes[23]
+	mi := &file_peer_v1_peer_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2087,7 +2196,7 @@ func (x *Grant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Grant.ProtoReflect.Descriptor instead.
 func (*Grant) Descriptor() ([]byte, []int) {
-	return file_peer_v1_peer_proto_rawDescGZIP(), []int{23}
+	return file_peer_v1_peer_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Grant) GetTransport() string {
@@ -2140,7 +2249,7 @@ type DataFenced struct {
 
 func (x *DataFenced) Reset() {
 	*x = DataFenced{}
-	mi := &file_peer_v1_peer_proto_msgTypes[24]
+	mi := &file_peer_v1_peer_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2152,7 +2261,7 @@ func (x *DataFenced) String() string {
 func (*DataFenced) ProtoMessage() {}
 
 func (x *DataFenced) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_v1_peer_proto_msgTypes[24]
+	mi := &file_peer_v1_peer_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2165,7 +2274,7 @@ func (x *DataFenced) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DataFenced.ProtoReflect.Descriptor instead.
 func (*DataFenced) Descriptor() ([]byte, []int) {
-	return file_peer_v1_peer_proto_rawDescGZIP(), []int{24}
+	return file_peer_v1_peer_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *DataFenced) GetLanded() []uint32 {
@@ -2195,7 +2304,7 @@ type Range struct {
 
 func (x *Range) Reset() {
 	*x = Range{}
-	mi := &file_peer_v1_peer_proto_msgTypes[25]
+	mi := &file_peer_v1_peer_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2207,7 +2316,7 @@ func (x *Range) String() string {
 func (*Range) ProtoMessage() {}
 
 func (x *Range) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_v1_peer_proto_msgTypes[25]
+	mi := &file_peer_v1_peer_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2220,7 +2329,7 @@ func (x *Range) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Range.ProtoReflect.Descriptor instead.
 func (*Range) Descriptor() ([]byte, []int) {
-	return file_peer_v1_peer_proto_rawDescGZIP(), []int{25}
+	return file_peer_v1_peer_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Range) GetOffset() int64 {
@@ -2257,7 +2366,7 @@ type Answer struct {
 
 func (x *Answer) Reset() {
 	*x = Answer{}
-	mi := &file_peer_v1_peer_proto_msgTypes[26]
+	mi := &file_peer_v1_peer_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2269,7 +2378,7 @@ func (x *Answer) String() string {
 func (*Answer) ProtoMessage() {}
 
 func (x *Answer) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_v1_peer_proto_msgTypes[26]
+	mi := &file_peer_v1_peer_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2282,7 +2391,7 @@ func (x *Answer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Answer.ProtoReflect.Descriptor instead.
 func (*Answer) Descriptor() ([]byte, []int) {
-	return file_peer_v1_peer_proto_rawDescGZIP(), []int{26}
+	return file_peer_v1_peer_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Answer) GetEntry() uint64 {
@@ -2331,7 +2440,7 @@ type Answers struct {
 
 func (x *Answers) Reset() {
 	*x = Answers{}
-	mi := &file_peer_v1_peer_proto_msgTypes[27]
+	mi := &file_peer_v1_peer_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2343,7 +2452,7 @@ func (x *Answers) String() string {
 func (*Answers) ProtoMessage() {}
 
 func (x *Answers) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_v1_peer_proto_msgTypes[27]
+	mi := &file_peer_v1_peer_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2356,7 +2465,7 @@ func (x *Answers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Answers.ProtoReflect.Descriptor instead.
 func (*Answers) Descriptor() ([]byte, []int) {
-	return file_peer_v1_peer_proto_rawDescGZIP(), []int{27}
+	return file_peer_v1_peer_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Answers) GetAnswers() []*Answer {
@@ -2379,7 +2488,7 @@ type Results struct {
 
 func (x *Results) Reset() {
 	*x = Results{}
-	mi := &file_peer_v1_peer_proto_msgTypes[28]
+	mi := &file_peer_v1_peer_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2391,7 +2500,7 @@ func (x *Results) String() string {
 func (*Results) ProtoMessage() {}
 
 func (x *Results) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_v1_peer_proto_msgTypes[28]
+	mi := &file_peer_v1_peer_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2404,7 +2513,7 @@ func (x *Results) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Results.ProtoReflect.Descriptor instead.
 func (*Results) Descriptor() ([]byte, []int) {
-	return file_peer_v1_peer_proto_rawDescGZIP(), []int{28}
+	return file_peer_v1_peer_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Results) GetPacked() []byte {
@@ -2441,7 +2550,7 @@ type Finished struct {
 
 func (x *Finished) Reset() {
 	*x = Finished{}
-	mi := &file_peer_v1_peer_proto_msgTypes[29]
+	mi := &file_peer_v1_peer_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2453,7 +2562,7 @@ func (x *Finished) String() string {
 func (*Finished) ProtoMessage() {}
 
 func (x *Finished) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_v1_peer_proto_msgTypes[29]
+	mi := &file_peer_v1_peer_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2466,7 +2575,7 @@ func (x *Finished) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finished.ProtoReflect.Descriptor instead.
 func (*Finished) Descriptor() ([]byte, []int) {
-	return file_peer_v1_peer_proto_rawDescGZIP(), []int{29}
+	return file_peer_v1_peer_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Finished) GetDeleted() int64 {
@@ -2528,7 +2637,7 @@ type Error struct {
 
 func (x *Error) Reset() {
 	*x = Error{}
-	mi := &file_peer_v1_peer_proto_msgTypes[30]
+	mi := &file_peer_v1_peer_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2540,7 +2649,7 @@ func (x *Error) String() string {
 func (*Error) ProtoMessage() {}
 
 func (x *Error) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_v1_peer_proto_msgTypes[30]
+	mi := &file_peer_v1_peer_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2553,7 +2662,7 @@ func (x *Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Error.ProtoReflect.Descriptor instead.
 func (*Error) Descriptor() ([]byte, []int) {
-	return file_peer_v1_peer_proto_rawDescGZIP(), []int{30}
+	return file_peer_v1_peer_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Error) GetReason() string {
@@ -2641,7 +2750,7 @@ type Stats struct {
 
 func (x *Stats) Reset() {
 	*x = Stats{}
-	mi := &file_peer_v1_peer_proto_msgTypes[31]
+	mi := &file_peer_v1_peer_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2653,7 +2762,7 @@ func (x *Stats) String() string {
 func (*Stats) ProtoMessage() {}
 
 func (x *Stats) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_v1_peer_proto_msgTypes[31]
+	mi := &file_peer_v1_peer_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2666,7 +2775,7 @@ func (x *Stats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stats.ProtoReflect.Descriptor instead.
 func (*Stats) Descriptor() ([]byte, []int) {
-	return file_peer_v1_peer_proto_rawDescGZIP(), []int{31}
+	return file_peer_v1_peer_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Stats) GetStreams() int32 {
@@ -2777,7 +2886,7 @@ const file_peer_v1_peer_proto_rawDesc = "" +
 	"\vincarnation\x18\x03 \x01(\x04R\vincarnation\x12\x18\n" +
 	"\aversion\x18\x04 \x01(\tR\aversion\x12\x1a\n" +
 	"\bfeatures\x18\x05 \x03(\tR\bfeatures\x12\x1a\n" +
-	"\bdraining\x18\x06 \x01(\bR\bdraining\"\xf5\x04\n" +
+	"\bdraining\x18\x06 \x01(\bR\bdraining\"\xb0\x05\n" +
 	"\bToTarget\x12#\n" +
 	"\x04open\x18\x01 \x01(\v2\r.peer.v1.OpenH\x00R\x04open\x12,\n" +
 	"\aentries\x18\x02 \x01(\v2\x10.peer.v1.EntriesH\x00R\aentries\x129\n" +
@@ -2792,8 +2901,9 @@ const file_peer_v1_peer_proto_rawDesc = "" +
 	"\x06finish\x18\n" +
 	" \x01(\v2\x0f.peer.v1.FinishH\x00R\x06finish\x12&\n" +
 	"\x05abort\x18\v \x01(\v2\x0e.peer.v1.AbortH\x00R\x05abort\x12#\n" +
-	"\x04ping\x18\f \x01(\v2\r.peer.v1.PingH\x00R\x04pingB\t\n" +
-	"\amessage\"\x8c\x03\n" +
+	"\x04ping\x18\f \x01(\v2\r.peer.v1.PingH\x00R\x04ping\x129\n" +
+	"\fdata_control\x18\r \x01(\v2\x14.peer.v1.DataControlH\x00R\vdataControlB\t\n" +
+	"\amessage\"\xc7\x03\n" +
 	"\aToOwner\x12)\n" +
 	"\x06opened\x18\x01 \x01(\v2\x0f.peer.v1.OpenedH\x00R\x06opened\x12,\n" +
 	"\arefused\x18\x02 \x01(\v2\x10.peer.v1.RefusedH\x00R\arefused\x123\n" +
@@ -2804,8 +2914,13 @@ const file_peer_v1_peer_proto_rawDesc = "" +
 	"\aanswers\x18\x05 \x01(\v2\x10.peer.v1.AnswersH\x00R\aanswers\x12,\n" +
 	"\aresults\x18\x06 \x01(\v2\x10.peer.v1.ResultsH\x00R\aresults\x12/\n" +
 	"\bfinished\x18\a \x01(\v2\x11.peer.v1.FinishedH\x00R\bfinished\x12#\n" +
-	"\x04pong\x18\b \x01(\v2\r.peer.v1.PongH\x00R\x04pongB\t\n" +
-	"\amessage\"\x83\x03\n" +
+	"\x04pong\x18\b \x01(\v2\r.peer.v1.PongH\x00R\x04pong\x129\n" +
+	"\fdata_control\x18\t \x01(\v2\x14.peer.v1.DataControlH\x00R\vdataControlB\t\n" +
+	"\amessage\"M\n" +
+	"\vDataControl\x12\x18\n" +
+	"\asession\x18\x01 \x01(\rR\asession\x12\x12\n" +
+	"\x04body\x18\x02 \x01(\fR\x04body\x12\x10\n" +
+	"\x03end\x18\x03 \x01(\bR\x03end\"\x83\x03\n" +
 	"\x04Open\x12\x14\n" +
 	"\x05owner\x18\x01 \x01(\tR\x05owner\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x10\n" +
@@ -2905,10 +3020,11 @@ const file_peer_v1_peer_proto_rawDesc = "" +
 	"\x06verify\x18\a \x01(\tR\x06verify\x12#\n" +
 	"\rverify_reason\x18\b \x01(\tR\fverifyReason\"+\n" +
 	"\aRefused\x12 \n" +
-	"\x03err\x18\x01 \x01(\v2\x0e.peer.v1.ErrorR\x03err\"S\n" +
+	"\x03err\x18\x01 \x01(\v2\x0e.peer.v1.ErrorR\x03err\"e\n" +
 	"\tDataReady\x12$\n" +
 	"\x05grant\x18\x01 \x01(\v2\x0e.peer.v1.GrantR\x05grant\x12 \n" +
-	"\x03err\x18\x02 \x01(\v2\x0e.peer.v1.ErrorR\x03err\"\x95\x01\n" +
+	"\x03err\x18\x02 \x01(\v2\x0e.peer.v1.ErrorR\x03err\x12\x10\n" +
+	"\x03why\x18\x03 \x01(\tR\x03why\"\x95\x01\n" +
 	"\x05Grant\x12\x1c\n" +
 	"\ttransport\x18\x01 \x01(\tR\ttransport\x12\x12\n" +
 	"\x04addr\x18\x02 \x01(\tR\x04addr\x12 \n" +
@@ -2997,7 +3113,7 @@ func file_peer_v1_peer_proto_rawDescGZIP() []byte {
 }
 
 var file_peer_v1_peer_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_peer_v1_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_peer_v1_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
 var file_peer_v1_peer_proto_goTypes = []any{
 	(End)(0),              // 0: peer.v1.End
 	(Want)(0),             // 1: peer.v1.Want
@@ -3005,78 +3121,81 @@ var file_peer_v1_peer_proto_goTypes = []any{
 	(*HelloResponse)(nil), // 3: peer.v1.HelloResponse
 	(*ToTarget)(nil),      // 4: peer.v1.ToTarget
 	(*ToOwner)(nil),       // 5: peer.v1.ToOwner
-	(*Open)(nil),          // 6: peer.v1.Open
-	(*Options)(nil),       // 7: peer.v1.Options
-	(*FilterRule)(nil),    // 8: peer.v1.FilterRule
-	(*Entries)(nil),       // 9: peer.v1.Entries
-	(*EntryDone)(nil),     // 10: peer.v1.EntryDone
-	(*EntriesDone)(nil),   // 11: peer.v1.EntriesDone
-	(*EntryDigests)(nil),  // 12: peer.v1.EntryDigests
-	(*EntryRestart)(nil),  // 13: peer.v1.EntryRestart
-	(*EntryGiveUp)(nil),   // 14: peer.v1.EntryGiveUp
-	(*ScanDone)(nil),      // 15: peer.v1.ScanDone
-	(*PrepareData)(nil),   // 16: peer.v1.PrepareData
-	(*FenceData)(nil),     // 17: peer.v1.FenceData
-	(*Finish)(nil),        // 18: peer.v1.Finish
-	(*Abort)(nil),         // 19: peer.v1.Abort
-	(*Ping)(nil),          // 20: peer.v1.Ping
-	(*Pong)(nil),          // 21: peer.v1.Pong
-	(*Opened)(nil),        // 22: peer.v1.Opened
-	(*Refused)(nil),       // 23: peer.v1.Refused
-	(*DataReady)(nil),     // 24: peer.v1.DataReady
-	(*Grant)(nil),         // 25: peer.v1.Grant
-	(*DataFenced)(nil),    // 26: peer.v1.DataFenced
-	(*Range)(nil),         // 27: peer.v1.Range
-	(*Answer)(nil),        // 28: peer.v1.Answer
-	(*Answers)(nil),       // 29: peer.v1.Answers
-	(*Results)(nil),       // 30: peer.v1.Results
-	(*Finished)(nil),      // 31: peer.v1.Finished
-	(*Error)(nil),         // 32: peer.v1.Error
-	(*Stats)(nil),         // 33: peer.v1.Stats
+	(*DataControl)(nil),   // 6: peer.v1.DataControl
+	(*Open)(nil),          // 7: peer.v1.Open
+	(*Options)(nil),       // 8: peer.v1.Options
+	(*FilterRule)(nil),    // 9: peer.v1.FilterRule
+	(*Entries)(nil),       // 10: peer.v1.Entries
+	(*EntryDone)(nil),     // 11: peer.v1.EntryDone
+	(*EntriesDone)(nil),   // 12: peer.v1.EntriesDone
+	(*EntryDigests)(nil),  // 13: peer.v1.EntryDigests
+	(*EntryRestart)(nil),  // 14: peer.v1.EntryRestart
+	(*EntryGiveUp)(nil),   // 15: peer.v1.EntryGiveUp
+	(*ScanDone)(nil),      // 16: peer.v1.ScanDone
+	(*PrepareData)(nil),   // 17: peer.v1.PrepareData
+	(*FenceData)(nil),     // 18: peer.v1.FenceData
+	(*Finish)(nil),        // 19: peer.v1.Finish
+	(*Abort)(nil),         // 20: peer.v1.Abort
+	(*Ping)(nil),          // 21: peer.v1.Ping
+	(*Pong)(nil),          // 22: peer.v1.Pong
+	(*Opened)(nil),        // 23: peer.v1.Opened
+	(*Refused)(nil),       // 24: peer.v1.Refused
+	(*DataReady)(nil),     // 25: peer.v1.DataReady
+	(*Grant)(nil),         // 26: peer.v1.Grant
+	(*DataFenced)(nil),    // 27: peer.v1.DataFenced
+	(*Range)(nil),         // 28: peer.v1.Range
+	(*Answer)(nil),        // 29: peer.v1.Answer
+	(*Answers)(nil),       // 30: peer.v1.Answers
+	(*Results)(nil),       // 31: peer.v1.Results
+	(*Finished)(nil),      // 32: peer.v1.Finished
+	(*Error)(nil),         // 33: peer.v1.Error
+	(*Stats)(nil),         // 34: peer.v1.Stats
 }
 var file_peer_v1_peer_proto_depIdxs = []int32{
-	6,  // 0: peer.v1.ToTarget.open:type_name -> peer.v1.Open
-	9,  // 1: peer.v1.ToTarget.entries:type_name -> peer.v1.Entries
-	11, // 2: peer.v1.ToTarget.entries_done:type_name -> peer.v1.EntriesDone
-	12, // 3: peer.v1.ToTarget.entry_digests:type_name -> peer.v1.EntryDigests
-	13, // 4: peer.v1.ToTarget.entry_restart:type_name -> peer.v1.EntryRestart
-	14, // 5: peer.v1.ToTarget.entry_give_up:type_name -> peer.v1.EntryGiveUp
-	15, // 6: peer.v1.ToTarget.scan_done:type_name -> peer.v1.ScanDone
-	16, // 7: peer.v1.ToTarget.prepare_data:type_name -> peer.v1.PrepareData
-	17, // 8: peer.v1.ToTarget.fence_data:type_name -> peer.v1.FenceData
-	18, // 9: peer.v1.ToTarget.finish:type_name -> peer.v1.Finish
-	19, // 10: peer.v1.ToTarget.abort:type_name -> peer.v1.Abort
-	20, // 11: peer.v1.ToTarget.ping:type_name -> peer.v1.Ping
-	22, // 12: peer.v1.ToOwner.opened:type_name -> peer.v1.Opened
-	23, // 13: peer.v1.ToOwner.refused:type_name -> peer.v1.Refused
-	24, // 14: peer.v1.ToOwner.data_ready:type_name -> peer.v1.DataReady
-	26, // 15: peer.v1.ToOwner.data_fenced:type_name -> peer.v1.DataFenced
-	29, // 16: peer.v1.ToOwner.answers:type_name -> peer.v1.Answers
-	30, // 17: peer.v1.ToOwner.results:type_name -> peer.v1.Results
-	31, // 18: peer.v1.ToOwner.finished:type_name -> peer.v1.Finished
-	21, // 19: peer.v1.ToOwner.pong:type_name -> peer.v1.Pong
-	7,  // 20: peer.v1.Open.options:type_name -> peer.v1.Options
-	8,  // 21: peer.v1.Options.filters:type_name -> peer.v1.FilterRule
-	10, // 22: peer.v1.EntriesDone.done:type_name -> peer.v1.EntryDone
-	32, // 23: peer.v1.EntryGiveUp.err:type_name -> peer.v1.Error
-	0,  // 24: peer.v1.Abort.end:type_name -> peer.v1.End
-	32, // 25: peer.v1.Refused.err:type_name -> peer.v1.Error
-	25, // 26: peer.v1.DataReady.grant:type_name -> peer.v1.Grant
-	32, // 27: peer.v1.DataReady.err:type_name -> peer.v1.Error
-	1,  // 28: peer.v1.Answer.want:type_name -> peer.v1.Want
-	27, // 29: peer.v1.Answer.ranges:type_name -> peer.v1.Range
-	28, // 30: peer.v1.Answers.answers:type_name -> peer.v1.Answer
-	32, // 31: peer.v1.Finished.err:type_name -> peer.v1.Error
-	33, // 32: peer.v1.Finished.stats:type_name -> peer.v1.Stats
-	2,  // 33: peer.v1.PeerService.Hello:input_type -> peer.v1.HelloRequest
-	4,  // 34: peer.v1.PeerService.Edge:input_type -> peer.v1.ToTarget
-	3,  // 35: peer.v1.PeerService.Hello:output_type -> peer.v1.HelloResponse
-	5,  // 36: peer.v1.PeerService.Edge:output_type -> peer.v1.ToOwner
-	35, // [35:37] is the sub-list for method output_type
-	33, // [33:35] is the sub-list for method input_type
-	33, // [33:33] is the sub-list for extension type_name
-	33, // [33:33] is the sub-list for extension extendee
-	0,  // [0:33] is the sub-list for field type_name
+	7,  // 0: peer.v1.ToTarget.open:type_name -> peer.v1.Open
+	10, // 1: peer.v1.ToTarget.entries:type_name -> peer.v1.Entries
+	12, // 2: peer.v1.ToTarget.entries_done:type_name -> peer.v1.EntriesDone
+	13, // 3: peer.v1.ToTarget.entry_digests:type_name -> peer.v1.EntryDigests
+	14, // 4: peer.v1.ToTarget.entry_restart:type_name -> peer.v1.EntryRestart
+	15, // 5: peer.v1.ToTarget.entry_give_up:type_name -> peer.v1.EntryGiveUp
+	16, // 6: peer.v1.ToTarget.scan_done:type_name -> peer.v1.ScanDone
+	17, // 7: peer.v1.ToTarget.prepare_data:type_name -> peer.v1.PrepareData
+	18, // 8: peer.v1.ToTarget.fence_data:type_name -> peer.v1.FenceData
+	19, // 9: peer.v1.ToTarget.finish:type_name -> peer.v1.Finish
+	20, // 10: peer.v1.ToTarget.abort:type_name -> peer.v1.Abort
+	21, // 11: peer.v1.ToTarget.ping:type_name -> peer.v1.Ping
+	6,  // 12: peer.v1.ToTarget.data_control:type_name -> peer.v1.DataControl
+	23, // 13: peer.v1.ToOwner.opened:type_name -> peer.v1.Opened
+	24, // 14: peer.v1.ToOwner.refused:type_name -> peer.v1.Refused
+	25, // 15: peer.v1.ToOwner.data_ready:type_name -> peer.v1.DataReady
+	27, // 16: peer.v1.ToOwner.data_fenced:type_name -> peer.v1.DataFenced
+	30, // 17: peer.v1.ToOwner.answers:type_name -> peer.v1.Answers
+	31, // 18: peer.v1.ToOwner.results:type_name -> peer.v1.Results
+	32, // 19: peer.v1.ToOwner.finished:type_name -> peer.v1.Finished
+	22, // 20: peer.v1.ToOwner.pong:type_name -> peer.v1.Pong
+	6,  // 21: peer.v1.ToOwner.data_control:type_name -> peer.v1.DataControl
+	8,  // 22: peer.v1.Open.options:type_name -> peer.v1.Options
+	9,  // 23: peer.v1.Options.filters:type_name -> peer.v1.FilterRule
+	11, // 24: peer.v1.EntriesDone.done:type_name -> peer.v1.EntryDone
+	33, // 25: peer.v1.EntryGiveUp.err:type_name -> peer.v1.Error
+	0,  // 26: peer.v1.Abort.end:type_name -> peer.v1.End
+	33, // 27: peer.v1.Refused.err:type_name -> peer.v1.Error
+	26, // 28: peer.v1.DataReady.grant:type_name -> peer.v1.Grant
+	33, // 29: peer.v1.DataReady.err:type_name -> peer.v1.Error
+	1,  // 30: peer.v1.Answer.want:type_name -> peer.v1.Want
+	28, // 31: peer.v1.Answer.ranges:type_name -> peer.v1.Range
+	29, // 32: peer.v1.Answers.answers:type_name -> peer.v1.Answer
+	33, // 33: peer.v1.Finished.err:type_name -> peer.v1.Error
+	34, // 34: peer.v1.Finished.stats:type_name -> peer.v1.Stats
+	2,  // 35: peer.v1.PeerService.Hello:input_type -> peer.v1.HelloRequest
+	4,  // 36: peer.v1.PeerService.Edge:input_type -> peer.v1.ToTarget
+	3,  // 37: peer.v1.PeerService.Hello:output_type -> peer.v1.HelloResponse
+	5,  // 38: peer.v1.PeerService.Edge:output_type -> peer.v1.ToOwner
+	37, // [37:39] is the sub-list for method output_type
+	35, // [35:37] is the sub-list for method input_type
+	35, // [35:35] is the sub-list for extension type_name
+	35, // [35:35] is the sub-list for extension extendee
+	0,  // [0:35] is the sub-list for field type_name
 }
 
 func init() { file_peer_v1_peer_proto_init() }
@@ -3097,6 +3216,7 @@ func file_peer_v1_peer_proto_init() {
 		(*ToTarget_Finish)(nil),
 		(*ToTarget_Abort)(nil),
 		(*ToTarget_Ping)(nil),
+		(*ToTarget_DataControl)(nil),
 	}
 	file_peer_v1_peer_proto_msgTypes[3].OneofWrappers = []any{
 		(*ToOwner_Opened)(nil),
@@ -3107,15 +3227,16 @@ func file_peer_v1_peer_proto_init() {
 		(*ToOwner_Results)(nil),
 		(*ToOwner_Finished)(nil),
 		(*ToOwner_Pong)(nil),
+		(*ToOwner_DataControl)(nil),
 	}
-	file_peer_v1_peer_proto_msgTypes[5].OneofWrappers = []any{}
+	file_peer_v1_peer_proto_msgTypes[6].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_peer_v1_peer_proto_rawDesc), len(file_peer_v1_peer_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   32,
+			NumMessages:   33,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

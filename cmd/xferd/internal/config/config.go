@@ -51,7 +51,11 @@ type Export struct {
 }
 
 // Transport is how the data plane is chosen by default.
-type Transport struct{ Policy string }
+type Transport struct {
+	Policy string
+	// Devices are the RDMA devices that may be used; none means all.
+	Devices []string
+}
 
 // Limits bound what a node does at a time.
 type Limits struct {
@@ -141,7 +145,11 @@ var settings = []setting{
 	{"exports", "tree that transfers may touch: PATH:ro or PATH:rw", true, addExport},
 	{"labels.zone", "failure zone of the node", false, label("zone")},
 	{"labels.rack", "rack of the node", false, label("rack")},
-	{"transport.policy", "auto or tcp", false, text(func(c *Config) *string { return &c.Transport.Policy })},
+	{"transport.policy", "auto, rdma or tcp", false, text(func(c *Config) *string { return &c.Transport.Policy })},
+	{"transport.devices", "RDMA device to use, such as mlx5_0; without any, all are", true, func(c *Config, v string) error {
+		c.Transport.Devices = append(c.Transport.Devices, v)
+		return nil
+	}},
 	{"buffer_memory", "size of the buffers of all transports together, such as 256MiB", false, func(c *Config, v string) (err error) {
 		c.BufferMemory, err = quantity.ParseSize(v)
 		return err

@@ -140,7 +140,7 @@ exports:
 		`:15:5: exports[0]: /data holds the state directory /data/state, which a transfer could overwrite: write`,
 		`:16:5: exports[1]: /data is given twice (` + p + `:15:5): leave`,
 		`:11:16: labels.zone: "äöü": write at most 32`,
-		`:9:21: transport.policy: "pigeon" is not known: write auto or tcp`,
+		`:9:21: transport.policy: "pigeon" is not known: write auto or rdma or tcp`,
 		`:12:16: buffer_memory: it is too small: write 64MiB or more`,
 		`:10:14: log.level: "loud" is not known: write debug or`,
 		`:10:28: log.format: "xml" is not known: write json or text`,

@@ -72,6 +72,8 @@ func clearList(c *Config, key string) {
 		c.Join = nil
 	case "exports":
 		c.Exports = nil
+	case "transport.devices":
+		c.Transport.Devices = nil
 	}
 }
 

@@ -45,7 +45,7 @@ func (c *Config) Validate() error {
 			bad(key, "%q is not known: write %s", v, strings.Join(of, " or "))
 		}
 	}
-	oneOf("transport.policy", c.Transport.Policy, "auto", "tcp")
+	oneOf("transport.policy", c.Transport.Policy, "auto", "rdma", "tcp")
 	if c.BufferMemory < 64<<20 {
 		bad("buffer_memory", "it is too small: write 64MiB or more")
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/xferd/xferd/internal/store"
 	"github.com/xferd/xferd/internal/telemetry"
 	"github.com/xferd/xferd/internal/trust"
+	"github.com/xferd/xferd/rdma"
 	"github.com/xferd/xferd/transfer"
 	"github.com/xferd/xferd/transfer/lifecycle"
 	"github.com/xferd/xferd/transfer/receiver"
@@ -29,6 +30,7 @@ import (
 	"github.com/xferd/xferd/transport"
 	"github.com/xferd/xferd/transport/local"
 	"github.com/xferd/xferd/transport/tcp"
+	"github.com/xferd/xferd/transport/verbs"
 )
 
 // ErrConfig is wrapped by errors that only another configuration mends.
@@ -44,6 +46,8 @@ type Options struct {
 	// NoSync leaves out the syncs of the state directory: for a throw-away
 	// cluster.
 	NoSync bool
+	// RDMA stands in for that of the machine; for tests.
+	RDMA *rdma.System
 	// KernelRelease stands in for that of the running kernel; for tests.
 	KernelRelease string
 }
@@ -59,6 +63,8 @@ type Node struct {
 	sendPool *bufpool.Pool
 	recvPool *bufpool.Pool
 	tcp      *tcp.Transport
+	fabric   *fabric
+	verbs    *verbs.Transport // nil without RDMA
 	cluster  *cluster.Cluster
 	dialer   *peer.Dialer
 	receiver *receiver.Receiver
@@ -109,6 +115,7 @@ func New(ctx context.Context, c config.Config, o Options) (n *Node, err error) {
 	// Two budgets: with one, two nodes that send to each other could each wait
 	// for the other to free buffers that hold what it wants to send.
 	n.sendPool, n.recvPool = bufpool.New(c.BufferMemory/2), bufpool.New(c.BufferMemory/2)
+	n.fabric = openFabric(o.RDMA, c.Transport.Devices, n.log)
 	n.metrics = telemetry.NewMetrics(o.Version, c.Name)
 	if err := n.listen(ctx); err != nil {
 		return n, err
@@ -174,7 +181,7 @@ func (n *Node) join(o Options) error {
 	if err != nil {
 		return err
 	}
-	caps := cluster.CapTCP
+	caps := cluster.CapTCP | n.fabric.capabilities()
 	if n.cfg.Insecure {
 		caps |= cluster.CapInsecure
 	}
@@ -245,12 +252,24 @@ func (n *Node) assemble(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
+	acceptors := map[string]transport.Acceptor{transport.TCP: n.tcp, transport.Local: inside}
+	dialers := map[string]transport.Dialer{transport.TCP: n.tcp, transport.Local: inside}
+	order := []string{transport.Local, transport.TCP}
+	if n.fabric.sys != nil {
+		if n.verbs, err = verbs.New(verbs.Config{
+			Rails: n.fabric.rails, Route: route, Incarnation: n.store.Incarnation(),
+			SendPool: n.sendPool, RecvPool: n.recvPool, Log: n.log,
+		}); err != nil {
+			return err
+		}
+		acceptors[transport.RDMA], dialers[transport.RDMA] = n.verbs, n.verbs
+		order = []string{transport.Local, transport.RDMA, transport.TCP}
+	}
 	if n.receiver, err = receiver.New(ctx, receiver.Config{
 		Node: self, Exports: n.exports.Load, Store: n.store, Pool: n.recvPool,
-		Acceptors: map[string]transport.Acceptor{transport.TCP: n.tcp, transport.Local: inside},
-		Order:     []string{transport.Local, transport.TCP},
-		Draining:  n.drain.on,
-		Log:       n.log, PartialTTL: n.cfg.Times.PartialTTL, OrphanTTL: n.cfg.Times.OrphanTTL,
+		Acceptors: acceptors, Order: order,
+		Draining: n.drain.on,
+		Log:      n.log, PartialTTL: n.cfg.Times.PartialTTL, OrphanTTL: n.cfg.Times.OrphanTTL,
 	}); err != nil {
 		return err
 	}
@@ -261,12 +280,15 @@ func (n *Node) assemble(ctx context.Context, o Options) (err error) {
 	n.peers = &peers{n: n, joined: make(chan struct{})}
 	senders := sender.Config{
 		Node: self, Exports: n.exports.Load, Pool: n.sendPool, Log: n.log,
-		Dialers: map[string]transport.Dialer{transport.TCP: n.tcp, transport.Local: inside},
+		Dialers: dialers, NoRDMA: n.fabric.missing,
 	}
 	if n.engine, err = lifecycle.New(ctx, lifecycle.Config{
 		Node: self, Store: n.store, Peers: n.peers, Exports: n.exports.Load, Log: n.log,
 		NewEdge: func(job sender.Job, link transfer.TargetLink, obs sender.Observer) lifecycle.Edge {
 			return sender.New(senders, job, link, obs)
+		},
+		Validate: func(ctx context.Context, job sender.Job, link transfer.TargetLink) (transfer.Plan, error) {
+			return sender.Validate(ctx, senders, job, link)
 		},
 		Draining: n.drain.on, Policy: transfer.Policy(n.cfg.Transport.Policy),
 		MaxRunning: n.cfg.Limits.Transfers, MaxQueued: n.cfg.Limits.Queued, MaxRate: n.cfg.Limits.Bandwidth,
@@ -333,6 +355,14 @@ func (n *Node) closeOpened() {
 	for _, l := range []net.Listener{n.socket, n.http, n.data, n.control} {
 		if l != nil {
 			_ = l.Close()
+		}
+	}
+	if n.verbs != nil {
+		_ = n.verbs.Close() // sessions are over by now
+	}
+	if n.fabric != nil {
+		if err := n.fabric.close(); err != nil {
+			n.log.Error("close RDMA devices", "err", err)
 		}
 	}
 	for _, p := range []*bufpool.Pool{n.sendPool, n.recvPool} {

@@ -120,7 +120,11 @@ func (v *nodes) node(m cluster.Member) server.Node {
 	}
 	rdma := server.NodeTransport{Name: transport.RDMA, Usable: m.Capabilities.Has(cluster.CapRoCE) || m.Capabilities.Has(cluster.CapIB)}
 	if !rdma.Usable {
-		rdma.Reason = string(transport.NotBuilt)
+		// Others tell only that they have none.
+		rdma.Reason = string(transport.PeerHasNone)
+		if m.ID == v.n.cfg.Name {
+			rdma.Reason = string(v.n.fabric.reason())
+		}
 	}
 	s.Transports = []server.NodeTransport{rdma, {Name: transport.TCP, Usable: m.Capabilities.Has(cluster.CapTCP)}}
 	return s
