@@ -89,19 +89,21 @@ func TestErrnosOfTheLibraryHaveReasons(t *testing.T) {
 	}
 }
 
-// TestBuildsThatHaveNoVerbs runs this package's tests as built without cgo, and
-// without the headers.
-func TestBuildsThatHaveNoVerbs(t *testing.T) {
-	if testing.Short() || os.Getenv("XFER_NO_VERBS_BUILD") != "" {
+// TestOtherBuilds runs some tests of this package as it is built without cgo,
+// without the headers, and without inlining in C.
+func TestOtherBuilds(t *testing.T) {
+	if testing.Short() {
 		t.Skip("builds the package")
 	}
 	if _, err := exec.LookPath("go"); err != nil {
 		t.Skip("no go command")
 	}
-	for name, env := range map[string]string{"without cgo": "CGO_ENABLED=0", "without headers": "CGO_CFLAGS=-O2 -DXFERV_NO_HEADERS"} {
+	for name, env := range map[string]string{
+		"without cgo": "CGO_ENABLED=0", "without headers": "CGO_CFLAGS=-O2 -DXFERV_NO_HEADERS", "unoptimized": "CGO_CFLAGS=-O0",
+	} {
 		t.Run(name, func(t *testing.T) {
-			cmd := exec.Command("go", "test", "-short", "-count=1", "-run", "Open|Library|Layout", ".")
-			cmd.Env = append(os.Environ(), env, "XFER_NO_VERBS_BUILD=1")
+			cmd := exec.Command("go", "test", "-short", "-count=1", "-run", "Open|Library|Layout|Reason", ".")
+			cmd.Env = append(os.Environ(), env)
 			if out, err := cmd.CombinedOutput(); err != nil {
 				t.Errorf("%v\n%s", err, out)
 			}
