@@ -14,6 +14,7 @@ import (
 	"github.com/xferd/xferd/internal/store"
 	"github.com/xferd/xferd/transfer"
 	"github.com/xferd/xferd/transfer/sender"
+	"github.com/xferd/xferd/transport"
 )
 
 // fakeEdge ends when the test says so, or when it is stopped.
@@ -185,6 +186,31 @@ func TestSubmitRunsToSuccess(t *testing.T) {
 		res, next, err := r.e.Entries(t.Context(), "a", transfer.EntryQuery{}, 0, 10)
 		if err != nil || next != 0 || len(res) != 1 || res[0].Path != "f" {
 			t.Errorf("entries %v, %d, %v", res, next, err)
+		}
+	})
+}
+
+// Bytes are counted for the transport that they went by.
+func TestBytesOfEachTransport(t *testing.T) {
+	bubble(t, func(t *testing.T, dir string) {
+		r := newRig(t, dir)
+		defer r.stop()
+		r.submit("a")
+		edge := <-r.edges
+		moved := func(n int64) {
+			edge.obs.Progress(sender.Progress{Entries: 1, Files: 1, Bytes: 25, ScanDone: true, Stats: transport.Stats{Bytes: n}})
+		}
+		edge.obs.Path(transport.RDMA, "")
+		moved(4)
+		moved(10)
+		edge.obs.Path(transport.TCP, transport.QPError)
+		moved(25)
+		edge.obs.Result(transfer.Result{Entry: 0, Path: "f", Kind: transfer.KindFile, Outcome: transfer.OutcomePublished, Bytes: 25})
+		edge.end <- good
+		r.want("a", transfer.StateSucceeded)
+		got, _ := r.e.Get(t.Context(), "a")
+		if m := got.Counters.BytesMoved; m[transport.RDMA] != 10 || m[transport.TCP] != 15 {
+			t.Errorf("moved %v", m)
 		}
 	})
 }

@@ -180,8 +180,8 @@ func (o *observer) Progress(p sender.Progress) {
 	c.SpecialSkipped = p.SpecialSkipped
 	c.BytesDone = p.BytesDone + p.BytesSame
 	c.Mismatches, c.Restarts = o.base.Mismatches+p.Mismatches, o.base.Restarts+p.Restarts
-	if o.path.Transport != "" {
-		c.BytesMoved[o.path.Transport] = o.base.BytesMoved[o.path.Transport] + p.Stats.Bytes
+	if o.path.Transport != "" { // Stats are of all data planes of the attempt
+		c.BytesMoved[o.path.Transport] += p.Stats.Bytes - last.Stats.Bytes
 	}
 	o.path.Source = p.Stats
 }

@@ -147,6 +147,7 @@ func (e *Edge) use(name string) {
 	why := e.choice.why
 	e.mu.Unlock()
 	if changed {
+		e.report() // what went by the one before is told before the next one is
 		e.obs.Path(name, why)
 	}
 }
