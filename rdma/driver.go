@@ -8,7 +8,9 @@ import "context"
 // checks arguments, order of Close and use after Close before, so that a driver
 // need not: a driver's object is never used after its Close returned nil, never
 // closed while it has children, and its methods, but for Close, may be called
-// concurrently. Errors wrap the errno where the kernel gave one.
+// concurrently. NextEvent and Wait are the exception: they may begin while Close
+// runs or just after it, and then return ErrClosed. Errors wrap the errno where
+// the kernel gave one.
 type Driver interface {
 	// Name is for people: library and version.
 	Name() string

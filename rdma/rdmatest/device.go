@@ -118,10 +118,10 @@ func (d *Device) setAddrs(addrs []string) {
 // SetAddrs replaces the addresses of the port, and tells with EventGIDChange.
 // Queue pairs that use one that is gone lose their packets.
 func (d *Device) SetAddrs(addrs ...string) {
-	d.fabric.mu.Lock()
-	defer d.fabric.mu.Unlock()
-	d.setAddrs(addrs)
-	d.tell(rdma.AsyncEvent{Type: rdma.EventGIDChange, Port: 1})
+	d.fabric.settle(func() {
+		d.setAddrs(addrs)
+		d.tell(rdma.AsyncEvent{Type: rdma.EventGIDChange, Port: 1})
+	})
 }
 
 // ShuffleGIDs gives every entry of the GID table another index, leaves holes
@@ -147,10 +147,10 @@ func (d *Device) PortDown() { d.setPort(rdma.PortDown, rdma.EventPortError) }
 func (d *Device) PortUp() { d.setPort(rdma.PortActive, rdma.EventPortActive) }
 
 func (d *Device) setPort(s rdma.PortState, e rdma.EventType) {
-	d.fabric.mu.Lock()
-	defer d.fabric.mu.Unlock()
-	d.port = s
-	d.tell(rdma.AsyncEvent{Type: e, Port: 1})
+	d.fabric.settle(func() {
+		d.port = s
+		d.tell(rdma.AsyncEvent{Type: e, Port: 1})
+	})
 }
 
 // Freeze makes the device stand still: requests that were posted stay where they
@@ -163,24 +163,18 @@ func (d *Device) Freeze() { d.setFrozen(true) }
 func (d *Device) Thaw() { d.setFrozen(false) }
 
 func (d *Device) setFrozen(frozen bool) {
-	d.fabric.mu.Lock()
-	defer d.fabric.mu.Unlock()
-	d.frozen = frozen
-	d.kickAll()
-}
-
-func (d *Device) kickAll() {
-	for _, q := range d.qps {
-		q.kick()
-	}
+	d.fabric.settle(func() {
+		d.frozen = frozen
+		for _, q := range d.qps {
+			q.kick()
+		}
+	})
 }
 
 // Fatal is an error of the whole device: EventDeviceFatal, all queue pairs in
 // error, every verb but those that close fails with EIO.
 func (d *Device) Fatal() {
-	d.fabric.mu.Lock()
-	defer d.fabric.mu.Unlock()
-	d.fatal()
+	d.fabric.settle(d.fatal)
 }
 
 func (d *Device) fatal() {
@@ -195,10 +189,10 @@ func (d *Device) fatal() {
 // Remove takes the device away, as by unplugging: Fatal, and it is not listed
 // any more.
 func (d *Device) Remove() {
-	d.fabric.mu.Lock()
-	defer d.fabric.mu.Unlock()
-	d.removed = true
-	d.fatal()
+	d.fabric.settle(func() {
+		d.removed = true
+		d.fatal()
+	})
 }
 
 // Restore brings a device back after Fatal or Remove. What was made before stays

@@ -40,6 +40,13 @@ type Fabric struct {
 	closed      bool
 
 	engines sync.WaitGroup
+
+	// Bursts that are under way, by the phase that they began in; landed is told
+	// when there are no more of a phase. settling guards the change of phase.
+	settling sync.Mutex
+	phase    int
+	flying   [2]int
+	landed   *sync.Cond
 }
 
 // New returns an empty fabric. It stops at the end of the test, without a word
@@ -49,6 +56,7 @@ func New(t testing.TB, o Options) *Fabric {
 		o.Timeout = 2 * time.Millisecond
 	}
 	f := &Fabric{options: o, unavailable: map[string]error{}, gids: map[rdma.GID]*Device{}, links: map[[2]*Device]*Link{}}
+	f.landed = sync.NewCond(&f.mu)
 	t.Cleanup(f.stop)
 	return f
 }
@@ -70,6 +78,21 @@ func (f *Fabric) stop() {
 		g.Release(syscall.EIO)
 	}
 	f.engines.Wait()
+}
+
+// settle makes a change of the fabric, and waits until all bursts have landed
+// that had begun before.
+func (f *Fabric) settle(change func()) {
+	f.settling.Lock()
+	defer f.settling.Unlock()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	change()
+	was := f.phase
+	f.phase = 1 - was
+	for f.flying[was] > 0 {
+		f.landed.Wait()
+	}
 }
 
 // cut bounds a time by Options.Timeout.

@@ -30,6 +30,7 @@ const (
 	VerbToError
 	VerbQueryQP
 	VerbPostSend
+	VerbDoorbell // the last part of PostSend: all is posted, but the device is not told
 	VerbPostReceive
 	VerbRequestNotify
 	VerbPoll

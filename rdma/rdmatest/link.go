@@ -12,7 +12,8 @@ const (
 
 // Link is one direction between two devices: requests of the first to the
 // second, and answers of the first to requests of the second. Dropped alone, it
-// is the loss of acknowledgements for those who write the other way.
+// is the loss of acknowledgements for those who write the other way. A change
+// holds for everything once its method has returned.
 type Link struct {
 	f        *Fabric
 	from, to *Device
@@ -54,11 +55,11 @@ func (f *Fabric) Join(a, b *Device) {
 	f.Link(b, a).Pass()
 }
 
-func (l *Link) set(m linkMode) []held {
-	l.f.mu.Lock()
-	defer l.f.mu.Unlock()
-	was := l.held
-	l.mode, l.held = m, nil
+func (l *Link) set(m linkMode) (was []held) {
+	l.f.settle(func() {
+		was = l.held
+		l.mode, l.held = m, nil
+	})
 	return was
 }
 
@@ -70,11 +71,7 @@ func (l *Link) Pass() { l.set(linkPasses) }
 
 // Hold keeps everything from now on, as it left, until Release: packets that are
 // still on their way when their sender gave up, or is gone. Reads are lost.
-func (l *Link) Hold() {
-	l.f.mu.Lock()
-	defer l.f.mu.Unlock()
-	l.mode = linkHolds
-}
+func (l *Link) Hold() { l.f.settle(func() { l.mode = linkHolds }) }
 
 // Held is how many bursts and answers are held.
 func (l *Link) Held() int {

@@ -28,20 +28,24 @@ func (q *qp) PostSend(rs []rdma.SendRequest) (int, error) {
 		return 0, err
 	}
 	if q.state != rdma.StateReadyToSend && q.state != rdma.StateError {
-		return 0, syscall.EINVAL
+		return 0, rdma.ErrState
 	}
-	defer q.kick()
 	s := &q.sender
-	for i := range rs {
+	n := 0
+	var failed error
+	for n < len(rs) && failed == nil {
 		if s.tail-q.sendsFreed.Load() >= uint64(len(s.ring)) {
-			return i, syscall.ENOMEM
+			failed = syscall.ENOMEM
+		} else if failed = q.take(s.slot(s.tail), &rs[n]); failed == nil {
+			s.tail++
+			n++
 		}
-		if err := q.take(&s.ring[s.tail%uint64(len(s.ring))], &rs[i]); err != nil {
-			return i, err
-		}
-		s.tail++
 	}
-	return len(rs), nil
+	if err := q.dev.verb(VerbDoorbell); err != nil {
+		return n, err
+	}
+	q.kick()
+	return n, failed
 }
 
 // take checks a request and puts it into a slot.
@@ -84,7 +88,7 @@ func (q *qp) PostReceive(rs []rdma.ReceiveRequest) (int, error) {
 		return 0, err
 	}
 	if q.state == rdma.StateReset {
-		return 0, syscall.EINVAL
+		return 0, rdma.ErrState
 	}
 	t := &q.target
 	for i := range rs {

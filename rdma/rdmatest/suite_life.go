@@ -158,8 +158,8 @@ func suiteCloseUnderFire(t *testing.T, r Rig) {
 	}
 }
 
-// suiteCloseForgets: what was posted on a queue pair that is closed gives no
-// completion, not even what waited to be polled.
+// suiteCloseForgets: what is outstanding on a queue pair that is closed gives no
+// completion.
 func suiteCloseForgets(t *testing.T, r Rig) {
 	a, b := newSide(t, r.A), newSide(t, r.B)
 	p := connect(t, a, b, stalling())

@@ -4,12 +4,12 @@ import (
 	"context"
 	"runtime"
 	"testing"
-	"time"
 
 	"github.com/xferd/xferd/rdma"
 )
 
-// suiteNotify: an event comes for a completion after it was asked for, once.
+// suiteNotify: an event comes for a completion after it was asked for. (None that
+// was not asked for is not promised.)
 func suiteNotify(t *testing.T, r Rig) {
 	p := connectEnds(t, r, usual())
 	mustReceive(t, p.qb, receives(10)...)
@@ -38,18 +38,6 @@ func suiteNotify(t *testing.T, r Rig) {
 			t.Fatalf("round %d: %d completions, %+v", i, n, wcs[0])
 		}
 	}
-	// It was not asked for again, so that nobody is woken.
-	mustPost(t, p.qa, nothing(1, 9))
-	p.a.awaitOK(4)
-	for n := 0; n == 0; runtime.Gosched() {
-		var err error
-		if n, err = p.b.cq.Poll(wcs[:]); err != nil {
-			t.Fatal(err)
-		}
-	}
-	short, cancel := context.WithTimeout(t.Context(), 5*time.Millisecond)
-	defer cancel()
-	wantErr(t, "an event that nobody asked for", p.b.ch.Wait(short), context.DeadlineExceeded)
 }
 
 // suiteNotifySolicited: somebody who waits for what is marked is woken by that.
@@ -61,9 +49,6 @@ func suiteNotifySolicited(t *testing.T, r Rig) {
 	}
 	mustPost(t, p.qa, nothing(1, 1))
 	p.a.awaitOK(1)
-	short, cancel := context.WithTimeout(t.Context(), 5*time.Millisecond)
-	defer cancel()
-	wantErr(t, "an event of what was not marked", p.b.ch.Wait(short), context.DeadlineExceeded)
 	marked := nothing(2, 2)
 	marked.Flags |= rdma.Solicited
 	mustPost(t, p.qa, marked)

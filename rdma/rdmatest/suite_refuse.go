@@ -30,8 +30,17 @@ func suiteStates(t *testing.T, r Rig) {
 	if q.ToReadyToReceive(rtr) == nil || q.ToReadyToSend(rts) == nil {
 		t.Error("RESET went to RTR or RTS")
 	}
-	if _, err := q.PostReceive(receives(1)); err == nil {
-		t.Error("a receive was posted in RESET")
+	noSend := func() {
+		t.Helper()
+		n, err := q.PostSend([]rdma.SendRequest{nothing(1, 1)})
+		if wantErr(t, "PostSend", err, rdma.ErrState); n != 0 {
+			t.Errorf("%d posted", n)
+		}
+	}
+	noSend()
+	n, err := q.PostReceive(receives(1))
+	if wantErr(t, "PostReceive in RESET", err, rdma.ErrState); n != 0 {
+		t.Errorf("%d receives posted", n)
 	}
 	if q.ToInit(rdma.InitAttr{Port: 200}) == nil {
 		t.Error("port 200 was taken")
@@ -44,10 +53,12 @@ func suiteStates(t *testing.T, r Rig) {
 	if q.ToReadyToSend(rts) == nil {
 		t.Error("INIT went to RTS")
 	}
+	noSend()
 	if err := q.ToReadyToReceive(rtr); err != nil {
 		t.Fatal(err)
 	}
 	state(rdma.StateReadyToReceive)
+	noSend()
 	if err := q.ToReadyToSend(rts); err != nil {
 		t.Fatal(err)
 	}
@@ -169,10 +180,13 @@ func suiteLocalBounds(t *testing.T, r Rig) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := connect(t, a, b, usual())
-			// What was posted before it is done, what comes after it is not.
+			// What was done before it stays done, what comes after it is not. Not
+			// in one post: where the first is still to be acknowledged the newer
+			// rxe flushes all three, and the cause is told nowhere.
 			before, after := write(0, src, dst, 0, 100), write(2, src, dst, 0, 100)
-			mustPost(t, p.qa, before, c.w, after)
+			mustPost(t, p.qa, before)
 			a.awaitStatus(0, rdma.Success)
+			mustPost(t, p.qa, c.w, after)
 			// rxe tells no region at all as a queue pair's error.
 			a.awaitStatus(1, rdma.LocalProtectionError, rdma.LocalQueuePairError)
 			a.awaitStatus(2, rdma.Flushed)

@@ -55,18 +55,26 @@ func (d *Device) alive() bool { return !d.dead && !d.frozen && d.port == rdma.Po
 // is held, and given up.
 func (f *Fabric) travel(b *burst) {
 	q := f.route(b)
-	f.mu.Unlock()
-	if q != nil {
-		q.arriving.Lock()
-		f.mu.Lock()
-		if q.gone {
-			q.dev.counters.Unwanted++
-		} else {
-			q.arrive(b)
-		}
+	if q == nil {
 		f.mu.Unlock()
-		q.arriving.Unlock()
+		b.local.release()
+		return
 	}
+	phase := f.phase
+	f.flying[phase]++
+	f.mu.Unlock()
+	q.arriving.Lock()
+	f.mu.Lock()
+	if q.gone {
+		q.dev.counters.Unwanted++
+	} else {
+		q.arrive(b)
+	}
+	if f.flying[phase]--; f.flying[phase] == 0 {
+		f.landed.Broadcast()
+	}
+	f.mu.Unlock()
+	q.arriving.Unlock()
 	b.local.release()
 }
 
