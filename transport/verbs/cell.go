@@ -47,7 +47,7 @@ func copyCell(dst, cell []byte) []byte {
 // of the data. cell is a copy of copyCell.
 func openCell(cell []byte, epoch uint64, generation uint16) (head, tail []byte, data int64, err error) {
 	le := binary.LittleEndian
-	if le.Uint32(cell) != cellMagic || le.Uint32(cell[4:]) != crc32.Checksum(cell[8:cellFixed], castagnoli) {
+	if len(cell) < cellFixed || le.Uint32(cell) != cellMagic || le.Uint32(cell[4:]) != crc32.Checksum(cell[8:cellFixed], castagnoli) {
 		return nil, nil, 0, fmt.Errorf("%w: a header cell without a header", errMessage)
 	}
 	if e, g := le.Uint64(cell[8:]), le.Uint32(cell[16:]); e != epoch || g != uint32(generation) {

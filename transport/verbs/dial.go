@@ -2,11 +2,9 @@ package verbs
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 
-	"github.com/xferd/xferd/rdma"
 	"github.com/xferd/xferd/transport"
 )
 
@@ -25,7 +23,6 @@ func (t *Transport) Dial(ctx context.Context, edge transport.Edge, g transport.G
 }
 
 func (t *Transport) dial(ctx context.Context, edge transport.Edge, g transport.Grant, o transport.DialOptions) (*outgoing, error) {
-	var offered offer
 	switch {
 	case g.Transport != transport.RDMA || len(g.Tokens) != 1:
 		return nil, fmt.Errorf("a grant for transport %q with %d tokens", g.Transport, len(g.Tokens))
@@ -34,19 +31,12 @@ func (t *Transport) dial(ctx context.Context, edge transport.Edge, g transport.G
 	case o.ChunkSize < 1 || o.ChunkSize > t.cfg.Limits.ChunkSize:
 		return nil, fmt.Errorf("chunks of %d bytes, allowed are 1 to %d", o.ChunkSize, t.cfg.Limits.ChunkSize)
 	}
-	if err := json.Unmarshal(g.Params, &offered); err != nil {
-		return nil, fmt.Errorf("%w: grant: %w", errMessage, err)
-	}
-	if offered.Version != version {
-		return nil, fmt.Errorf("the peer speaks version %d, this node %d", offered.Version, version)
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, t.cfg.Limits.Handshake, fmt.Errorf("no session within %s", t.cfg.Limits.Handshake))
-	defer cancel()
-	done, err := setUp(ctx, t.dials)
+	offered, err := parseOffer(g.Params)
 	if err != nil {
 		return nil, err
 	}
-	defer done()
+	ctx, cancel := context.WithTimeoutCause(ctx, t.cfg.Limits.Handshake, fmt.Errorf("no session within %s", t.cfg.Limits.Handshake))
+	defer cancel()
 	rails, err := t.cfg.Rails()
 	if err != nil {
 		return nil, err
@@ -55,14 +45,10 @@ func (t *Transport) dial(ctx context.Context, edge transport.Edge, g transport.G
 	if err != nil {
 		return nil, err
 	}
-	control, err := o.Control(ctx)
-	if err != nil {
-		return nil, err
-	}
-	out := newOutgoing(t, edge, g, o, control)
+	out := newOutgoing(t, edge, g, o)
 	if err := out.bringUp(ctx, paths); err != nil {
-		if ctx.Err() != nil {
-			err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
+		if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
+			err = fmt.Errorf("%w: %w", cause, err)
 		}
 		return nil, errors.Join(err, out.end())
 	}
@@ -71,21 +57,23 @@ func (t *Transport) dial(ctx context.Context, edge transport.Edge, g transport.G
 
 // bringUp makes the session and has it tried.
 func (o *outgoing) bringUp(ctx context.Context, paths []path) error {
-	l := &o.t.cfg.Limits
-	slots := o.t.slotsFor(o.t.cfg.SendPool, o.opt.ChunkSize)
-	writes := int((o.opt.ChunkSize+writeSize-1)/writeSize) + 2 // and the header, and the immediate
-	for _, p := range paths {
-		d, err := openDomain(p, depths{send: slots*writes + 3, receive: 1, pairs: l.QueuePairs}, 0)
-		if err != nil {
-			return err
-		}
-		o.s.domains = append(o.s.domains, d)
-	}
-	slots, err := o.memory(ctx, slots)
+	l, chunk := &o.t.cfg.Limits, int(o.opt.ChunkSize)
+	slot, cells, err := o.s.first(ctx, chunk, max(l.Slots*cellSize, probeSize))
 	if err != nil {
 		return err
 	}
-	msg := connect{Token: o.grant.Tokens[0], UID: o.edge.UID, Epoch: o.edge.Epoch, ChunkSize: o.opt.ChunkSize, Slots: slots}
+	done, err := setUp(ctx, o.t.dials)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if o.control, err = o.opt.Control(ctx); err != nil {
+		return err
+	}
+	if err := o.s.do(ctx, func() error { return o.open(paths, slot, cells) }); err != nil {
+		return err
+	}
+	msg := connect{Token: o.grant.Tokens[0], UID: o.edge.UID, Epoch: o.edge.Epoch, ChunkSize: o.opt.ChunkSize, Slots: l.Slots}
 	for _, d := range o.s.domains {
 		for _, p := range d.pairs {
 			msg.Pairs = append(msg.Pairs, d.endpoint(p))
@@ -98,37 +86,83 @@ func (o *outgoing) bringUp(ctx context.Context, paths []path) error {
 	if err := o.await(ctx, kindReady, &r); err != nil {
 		return err
 	}
-	if err := r.check(len(msg.Pairs), len(o.s.domains)); err != nil {
+	if err := r.check(&msg, len(o.s.domains)); err != nil {
 		return err
 	}
-	i := 0
-	for _, d := range o.s.domains {
-		for _, p := range d.pairs {
-			p.remote = r.Pairs[i]
-			p.remote.GID, p.remote.LID = d.path.remote, d.path.lid
-			if err := d.connect(p, l); err != nil {
-				return err
-			}
-			i++
-		}
+	if err := o.s.do(ctx, func() error { return o.connect(&r) }); err != nil {
+		return err
 	}
-	o.s.watch(o.take, o.fail)
+	o.s.watch(o.take)
 	if err := o.probe(ctx, &r.Probe); err != nil {
 		return err
 	}
-	if err := o.control.Send(ctx, encode(kindProbed, struct{}{})); err != nil {
+	if err := o.control.Send(ctx, encode(kindProbed, probed{len(o.slots)})); err != nil {
 		return err
 	}
 	var g granted
 	if err := o.await(ctx, kindGrant, &g); err != nil {
+		if ctx.Err() != nil {
+			err = fmt.Errorf("%w: %w", errProbe, err)
+		}
 		return err
 	}
 	return o.granted(&g)
 }
 
-func (r *ready) check(pairs, domains int) error {
-	if len(r.Pairs) != pairs || len(r.Probe.Keys) != domains || r.Probe.Size != pairs*probeSize {
+// open makes queue pairs and makes memory known to the devices. Blocks.
+func (o *outgoing) open(paths []path, slot, cells *slab) error {
+	l := &o.t.cfg.Limits
+	writes := int((o.opt.ChunkSize+writeSize-1)/writeSize) + 2 // and the header, and the immediate
+	for _, p := range paths {
+		d, err := openDomain(p, depths{send: l.Slots*writes + 3, receive: 1, pairs: l.QueuePairs}, 0)
+		o.s.domains = append(o.s.domains, d)
+		if err != nil {
+			return err
+		}
+	}
+	if err := o.s.register(cells, 0); err != nil {
+		return err
+	}
+	o.cells = cells
+	return o.addSlot(slot)
+}
+
+func (o *outgoing) addSlot(sl *slab) error {
+	if err := o.s.register(sl, 0); err != nil {
+		return err
+	}
+	i := len(o.slots)
+	o.slots = append(o.slots, &outSlot{index: uint16(i), data: sl.buf.Bytes(), cell: cellOf(o.cells, i), slab: sl})
+	return nil
+}
+
+// connect connects to the target, and takes as many slots as it has too. Blocks.
+func (o *outgoing) connect(r *ready) error {
+	i := 0
+	for _, d := range o.s.domains {
+		for _, p := range d.pairs {
+			p.remote = r.Pairs[i]
+			p.remote.GID, p.remote.LID = d.path.remote, d.path.lid
+			if err := d.connect(p, &o.t.cfg.Limits); err != nil {
+				return err
+			}
+			i++
+		}
+	}
+	for _, sl := range o.s.more(int(o.opt.ChunkSize), r.Slots-1) {
+		if err := o.addSlot(sl); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *ready) check(c *connect, domains int) error {
+	if pairs := len(c.Pairs); len(r.Pairs) != pairs || len(r.Probe.Keys) != domains || r.Probe.Size != pairs*probeSize {
 		return fmt.Errorf("%w: %d queue pairs, %d keys and %d bytes to probe %d queue pairs", errMessage, len(r.Pairs), len(r.Probe.Keys), r.Probe.Size, pairs)
+	}
+	if r.Slots < 1 || r.Slots > c.Slots {
+		return fmt.Errorf("%w: %d slots, asked for were %d", errMessage, r.Slots, c.Slots)
 	}
 	return nil
 }
@@ -142,29 +176,6 @@ func (o *outgoing) await(ctx context.Context, k kind, v any) error {
 	return decode(msg, k, v)
 }
 
-// memory takes slabs for at most n slots, and cells, and registers them.
-func (o *outgoing) memory(ctx context.Context, n int) (int, error) {
-	for i := range n {
-		mem, regions, err := o.s.memory(ctx, o.t.cfg.SendPool, int(o.opt.ChunkSize), i == 0, 0)
-		if errors.Is(err, errNoBuffer) && i > 0 {
-			break
-		}
-		if err != nil {
-			return 0, err
-		}
-		o.slots = append(o.slots, &outSlot{index: uint16(i), data: mem, regions: regions})
-	}
-	mem, regions, err := o.s.memory(ctx, o.t.cfg.SendPool, len(o.slots)*cellSize, false, 0)
-	if err != nil {
-		return 0, err
-	}
-	o.cells = regions
-	for i, sl := range o.slots {
-		sl.cell = mem[i*cellSize : (i+1)*cellSize : (i+1)*cellSize]
-	}
-	return len(o.slots), nil
-}
-
 // probe writes the probe of each queue pair. The pattern passes through the
 // first cell.
 func (o *outgoing) probe(ctx context.Context, w *window) error {
@@ -172,8 +183,8 @@ func (o *outgoing) probe(ctx context.Context, w *window) error {
 	for k, d := range o.s.domains {
 		for _, p := range d.pairs {
 			b := pattern(&o.grant.Tokens[0], index, d.path.mtu)
-			copy(o.cells[k].Bytes(), b)
-			reqs := probeRequests(o.cells[k], 0, len(b), index, w.Addr+uint64(index*probeSize), w.Keys[k])
+			copy(o.cells.buf.Bytes(), b)
+			reqs := probeRequests(o.cells.regions[k], len(b), index, w.Addr+uint64(index*probeSize), w.Keys[k])
 			d.outstanding.Add(1)
 			if _, err := p.qp.PostSend(reqs); err != nil {
 				d.outstanding.Add(-1)
@@ -182,10 +193,13 @@ func (o *outgoing) probe(ctx context.Context, w *window) error {
 			select {
 			case err := <-o.probed:
 				if err != nil {
-					return fmt.Errorf("probe: %w", err)
+					if cause := context.Cause(o.life); cause != nil {
+						err = cause // what failed first
+					}
+					return fmt.Errorf("%w: %w", errProbe, err)
 				}
 			case <-o.life.Done():
-				return fmt.Errorf("probe: %w", context.Cause(o.life))
+				return fmt.Errorf("%w: %w", errProbe, context.Cause(o.life))
 			case <-ctx.Done():
 				return fmt.Errorf("%w: %w", errProbe, context.Cause(ctx))
 			}
@@ -195,13 +209,12 @@ func (o *outgoing) probe(ctx context.Context, w *window) error {
 	return nil
 }
 
-// granted takes the slots of the target, which may be fewer.
+// granted takes the slots of the target.
 func (o *outgoing) granted(g *granted) error {
-	n := len(g.Slots)
-	if n < 1 || n > len(o.slots) || len(g.Cells.Keys) != len(o.s.domains) || g.Cells.Size < n*cellSize {
-		return fmt.Errorf("%w: a grant of %d slots and %d bytes of cells", errMessage, n, g.Cells.Size)
+	n := len(o.slots)
+	if len(g.Slots) != n || len(g.Cells.Keys) != len(o.s.domains) || g.Cells.Size < n*cellSize {
+		return fmt.Errorf("%w: a grant of %d slots and %d bytes of cells", errMessage, len(g.Slots), g.Cells.Size)
 	}
-	o.slots = o.slots[:n]
 	o.free = make(chan *outSlot, n)
 	for i, sl := range o.slots {
 		w := g.Slots[i]
@@ -215,6 +228,3 @@ func (o *outgoing) granted(g *granted) error {
 	o.cellKeys = g.Cells.Keys
 	return nil
 }
-
-// elements of a slab on a rail.
-func (sl *outSlot) element(k int, offset, n int) rdma.SGE { return sl.regions[k].Element(offset, n) }

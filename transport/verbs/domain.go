@@ -2,13 +2,14 @@ package verbs
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/xferd/xferd/internal/bufpool"
 	"github.com/xferd/xferd/rdma"
 )
 
@@ -27,7 +28,7 @@ type domain struct {
 	// signaled, and of receives.
 	outstanding atomic.Int64
 
-	leases []*bufpool.Buffer // that regions are of, in one of the domains
+	stopped bool // all queue pairs are in Error
 }
 
 // pair is a queue pair.
@@ -42,18 +43,22 @@ type pair struct {
 // depths of the queues of a session.
 type depths struct{ send, receive, pairs int }
 
-// openDomain makes the queue pairs of one path and moves them to Init. On an
-// error nothing is left.
+// errGID: an address of a port cannot be used.
+var errGID = errors.New("no use of the address")
+
+// openDomain makes the queue pairs of one path and moves them to Init. What it
+// made so far comes with an error too, for the fence. Blocks.
 func openDomain(p path, n depths, access rdma.Access) (d *domain, err error) {
 	d = &domain{path: p}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, d.destroy())
-		}
-	}()
 	dev := p.rail.Device
 	if d.pd, err = dev.AllocProtectionDomain(); err != nil {
 		return d, err
+	}
+	if p.rail.ethernet() {
+		// The entry of the table may be one that does not work (any more).
+		if err := d.pd.CheckAddress(address(p.rail, p.gid, p.gid.GID, 0, 0)); err != nil {
+			return d, fmt.Errorf("%w %s: %w", errGID, p.gid.GID, err)
+		}
 	}
 	if d.channel, err = dev.CreateCompletionChannel(); err != nil {
 		return d, err
@@ -144,13 +149,15 @@ func (d *domain) watch(ctx context.Context, take func(*rdma.WorkCompletion)) err
 }
 
 // stop moves the queue pairs to Error, so that everything posted completes and
-// nothing more is sent or let in.
-func (d *domain) stop() error {
-	var errs []error
+// nothing more is sent or let in. That it fails does no harm: destroying is what
+// counts.
+func (d *domain) stop() {
+	d.stopped = true
 	for _, p := range d.pairs {
-		errs = append(errs, p.qp.ToError())
+		if err := p.qp.ToError(); err != nil {
+			d.stopped = false
+		}
 	}
-	return errors.Join(errs...)
 }
 
 // drain waits until all that was posted has completed, at most until the
@@ -165,33 +172,40 @@ func (d *domain) drain(deadline time.Time) bool {
 	return true
 }
 
-// destroy takes everything apart: queue pairs before memory. After an error what
-// is left, memory included, must not be used again.
-func (d *domain) destroy() error {
+// destroy takes everything apart: queue pairs before memory. When it returns held
+// the device may still use the memory that was registered.
+func (d *domain) destroy() (held bool, err error) {
+	var errs []error
 	for _, p := range d.pairs {
 		if err := p.qp.Close(); err != nil {
-			return fmt.Errorf("destroy a queue pair: %w", err)
+			errs = append(errs, fmt.Errorf("destroy a queue pair: %w", err))
 		}
+	}
+	if len(errs) > 0 {
+		return true, errors.Join(errs...)
 	}
 	for _, m := range d.regions {
 		if err := m.Close(); err != nil {
-			return fmt.Errorf("deregister memory: %w", err)
+			errs = append(errs, fmt.Errorf("deregister memory: %w", err))
 		}
 	}
-	d.regions = nil
-	for _, b := range d.leases {
-		b.Release()
+	if len(errs) > 0 {
+		return true, errors.Join(errs...)
 	}
-	d.leases = nil
-	var errs []error
 	if d.cq != nil {
-		errs = append(errs, d.cq.Close())
+		err = d.cq.Close()
 	}
-	if d.channel != nil {
-		errs = append(errs, d.channel.Close())
+	if d.channel != nil && err == nil {
+		err = d.channel.Close()
 	}
-	if d.pd != nil {
-		errs = append(errs, d.pd.Close())
+	if d.pd != nil && err == nil {
+		err = d.pd.Close()
 	}
-	return errors.Join(errs...)
+	return false, err
+}
+
+func randomPSN() uint32 {
+	var b [4]byte
+	rand.Read(b[:])
+	return binary.LittleEndian.Uint32(b[:]) & 0xffffff
 }

@@ -106,13 +106,8 @@ func (in *incoming) serve(c transport.Control) error {
 	if err := in.admit(&conn); err != nil {
 		return err
 	}
-	done, err := setUp(ctx, in.t.joins)
-	if err != nil {
-		return err
-	}
-	land := newLanding(in, c)
+	land := newLanding(in, c, conn.ChunkSize)
 	err = land.bringUp(ctx, &conn)
-	done()
 	if err == nil {
 		cancel()
 		err = land.run()
@@ -144,7 +139,7 @@ func (in *incoming) admit(c *connect) error {
 		return fmt.Errorf("%w: chunks of %d bytes, chunk_size is %d", errMessage, c.ChunkSize, in.opt.ChunkSize)
 	case c.Slots < 1 || c.Slots > maxSlots:
 		return fmt.Errorf("%w: %d slots", errMessage, c.Slots)
-	case len(c.Pairs) < 1 || len(c.Pairs) > 16*len(in.rails):
+	case len(c.Pairs) < 1 || len(c.Pairs) > maxPairs*len(in.rails):
 		return fmt.Errorf("%w: %d queue pairs", errMessage, len(c.Pairs))
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/xferd/xferd/rdma"
 )
@@ -14,28 +15,75 @@ const writable = rdma.LocalWrite | rdma.RemoteWrite
 
 // bringUp makes the target's half of a session, has it tried, and grants slots.
 func (l *landing) bringUp(ctx context.Context, c *connect) error {
-	slots := min(c.Slots, l.in.t.slotsFor(l.in.t.cfg.RecvPool, c.ChunkSize))
+	t := l.in.t
+	most := min(c.Slots, t.cfg.Limits.Slots)
+	slot, cells, err := l.s.first(ctx, int(c.ChunkSize), max(most*cellSize, len(c.Pairs)*probeSize))
+	if err != nil {
+		return err
+	}
+	done, err := setUp(ctx, t.joins)
+	if err != nil {
+		return err
+	}
+	defer done()
 	groups, err := l.in.groupsOf(c)
 	if err != nil {
 		return err
 	}
-	for _, g := range groups {
-		// Each slot is announced on one queue pair, whichever; and the probe.
-		d, err := openDomain(g.path, depths{send: 1, receive: slots + 1, pairs: len(g.pairs)}, rdma.RemoteWrite)
-		if err != nil {
-			return err
-		}
-		l.s.domains = append(l.s.domains, d)
-	}
-	if err := l.memory(ctx, slots, int(c.ChunkSize)); err != nil {
-		return err
-	}
-	probe, regions, err := l.s.memory(ctx, l.in.t.cfg.RecvPool, len(c.Pairs)*probeSize, false, writable)
+	answer := ready{Pairs: make([]endpoint, len(c.Pairs))}
+	err = l.s.do(ctx, func() error {
+		return l.open(c, groups, append([]*slab{slot}, l.s.more(int(c.ChunkSize), most-1)...), cells, &answer)
+	})
 	if err != nil {
 		return err
 	}
-	clear(probe)
-	answer := ready{Pairs: make([]endpoint, len(c.Pairs)), Probe: windowOf(regions, 0, len(c.Pairs)*probeSize)}
+	l.s.watch(l.take)
+	if err := l.control.Send(ctx, encode(kindReady, answer)); err != nil {
+		return err
+	}
+	msg, err := l.control.Receive(ctx)
+	if err != nil {
+		return err
+	}
+	var p probed
+	if err := decode(msg, kindProbed, &p); err != nil {
+		return err
+	}
+	if err := l.probed(ctx, c, groups, cells.buf.Bytes()); err != nil {
+		return err
+	}
+	if p.Slots < 1 || p.Slots > len(l.slots) {
+		return fmt.Errorf("%w: %d slots of %d", errMessage, p.Slots, len(l.slots))
+	}
+	if err := l.s.do(ctx, func() error { return l.trim(p.Slots) }); err != nil {
+		return err
+	}
+	return l.control.Send(ctx, encode(kindGrant, l.grant()))
+}
+
+// open makes queue pairs, makes memory known to the devices, and connects to the
+// source, which is told in answer. Blocks.
+func (l *landing) open(c *connect, groups []group, slots []*slab, cells *slab, answer *ready) error {
+	for _, g := range groups {
+		// Each slot is announced on one queue pair, whichever; and the probe.
+		d, err := openDomain(g.path, depths{send: 1, receive: len(slots) + 1, pairs: len(g.pairs)}, rdma.RemoteWrite)
+		l.s.domains = append(l.s.domains, d)
+		if err != nil {
+			return err
+		}
+	}
+	clear(cells.buf.Bytes())
+	if err := l.s.register(cells, writable); err != nil {
+		return err
+	}
+	l.cells = cells
+	for i, sl := range slots {
+		if err := l.s.register(sl, writable|rdma.RelaxedOrdering); err != nil {
+			return err
+		}
+		l.slots = append(l.slots, &inSlot{index: uint16(i), data: sl.buf.Bytes(), cell: cellOf(cells, i), slab: sl})
+	}
+	answer.Slots, answer.Probe = len(l.slots), cells.window(len(c.Pairs)*probeSize)
 	l.probes = make(chan int, len(c.Pairs))
 	l.work = make(chan arrived, len(l.slots))
 	for i, g := range groups {
@@ -43,7 +91,7 @@ func (l *landing) bringUp(ctx context.Context, c *connect) error {
 		for j, at := range g.pairs {
 			p := d.pairs[j]
 			p.remote = c.Pairs[at]
-			for range slots + 1 {
+			for range len(slots) + 1 {
 				if err := l.receive(d, j); err != nil {
 					return err
 				}
@@ -54,26 +102,19 @@ func (l *landing) bringUp(ctx context.Context, c *connect) error {
 			answer.Pairs[at] = d.endpoint(p)
 		}
 	}
-	l.s.watch(l.take, l.fail)
-	if err := l.control.Send(ctx, encode(kindReady, answer)); err != nil {
-		return err
-	}
-	msg, err := l.control.Receive(ctx)
-	if err != nil {
-		return err
-	}
-	if err := decode(msg, kindProbed, nil); err != nil {
-		return err
-	}
-	if err := l.probed(ctx, c, groups, probe); err != nil {
-		return err
-	}
-	for _, m := range regions { // nobody needs the way to it any more
-		if err := m.Close(); err != nil {
+	return nil
+}
+
+// trim gives up the slots that the source has no use for; the others may be used
+// from here on. Blocks.
+func (l *landing) trim(n int) error {
+	for _, sl := range l.slots[n:] {
+		if err := l.s.drop(sl.slab); err != nil {
 			return err
 		}
 	}
-	return l.control.Send(ctx, encode(kindGrant, l.grant()))
+	l.granted.Store(int32(n))
+	return nil
 }
 
 // group are the queue pairs of a connect message that end at one rail.
@@ -94,7 +135,9 @@ func (in *incoming) groupsOf(c *connect) ([]group, error) {
 	for i := range c.Pairs {
 		e := &c.Pairs[i]
 		if k, ok := find[e.Rail]; ok {
-			groups[k].pairs = append(groups[k].pairs, i)
+			if groups[k].pairs = append(groups[k].pairs, i); len(groups[k].pairs) > maxPairs {
+				return nil, fmt.Errorf("%w: more than %d queue pairs on one rail", errMessage, maxPairs)
+			}
 			continue
 		}
 		p, err := in.pathOf(rails, e)
@@ -128,48 +171,38 @@ func (in *incoming) pathOf(rails []Rail, e *endpoint) (path, error) {
 	return path{}, fmt.Errorf("%w: %s has no address %s any more", errNoPath, offered, e.To)
 }
 
-// memory takes slots and their cells.
-func (l *landing) memory(ctx context.Context, n, size int) error {
-	for i := range n {
-		mem, regions, err := l.s.memory(ctx, l.in.t.cfg.RecvPool, size, i == 0, writable|rdma.RelaxedOrdering)
-		if errors.Is(err, errNoBuffer) && i > 0 {
-			break
-		}
-		if err != nil {
-			return err
-		}
-		l.slots = append(l.slots, &inSlot{index: uint16(i), data: mem, regions: regions})
-	}
-	mem, regions, err := l.s.memory(ctx, l.in.t.cfg.RecvPool, len(l.slots)*cellSize, false, writable)
-	if err != nil {
-		return err
-	}
-	l.cells = regions
-	for i, sl := range l.slots {
-		sl.cell = mem[i*cellSize : (i+1)*cellSize]
-	}
-	return nil
+// cellOf is the cell of a slot.
+func cellOf(cells *slab, slot int) []byte {
+	return cells.buf.Bytes()[slot*cellSize : (slot+1)*cellSize : (slot+1)*cellSize]
 }
 
-func windowOf(regions []*rdma.MemoryRegion, offset, size int) window {
-	w := window{Addr: regions[0].Addr() + uint64(offset), Size: size}
-	for _, m := range regions {
+// window tells the peer of the first size bytes of a slab.
+func (sl *slab) window(size int) window {
+	w := window{Addr: sl.regions[0].Addr(), Size: size}
+	for _, m := range sl.regions {
 		w.Keys = append(w.Keys, m.RemoteKey())
 	}
 	return w
 }
 
 func (l *landing) grant() granted {
-	g := granted{Cells: windowOf(l.cells, 0, len(l.slots)*cellSize)}
-	for _, sl := range l.slots {
-		g.Slots = append(g.Slots, windowOf(sl.regions, 0, len(sl.data)))
+	n := int(l.granted.Load())
+	g := granted{Cells: l.cells.window(n * cellSize)}
+	for _, sl := range l.slots[:n] {
+		g.Slots = append(g.Slots, sl.slab.window(len(sl.data)))
 	}
 	return g
 }
 
+// probeWait is how long the target waits for the end of a probe once the source
+// says that all was acknowledged: it is here by then, or never will be.
+const probeWait = 2 * time.Second
+
 // probed waits for the immediates of all queue pairs and checks what came with
 // them.
 func (l *landing) probed(ctx context.Context, c *connect, groups []group, memory []byte) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, probeWait, errors.New("the source was told that it arrived, and it did not"))
+	defer cancel()
 	seen := make([]bool, len(c.Pairs))
 	for range c.Pairs {
 		select {

@@ -2,12 +2,11 @@ package verbs
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/zeebo/xxh3"
@@ -24,16 +23,20 @@ type landing struct {
 	control transport.Control
 	s       *session
 	slots   []*inSlot
-	cells   []*rdma.MemoryRegion
+	cells   *slab
+	granted atomic.Int32 // slots, from 0 on, that the source may use
 	probes  chan int
 	work    chan arrived
 
 	ctx    context.Context // of the session: ends with the edge, or what broke it
 	cancel context.CancelCauseFunc
+	signs  vigil // of life, while chunks are worked on
 
-	mu   sync.Mutex
-	out  [][]byte      // messages of answers that wait to be sent
-	news chan struct{} // holds one
+	mu    sync.Mutex
+	out   []parcel      // messages of answers that wait to be sent
+	spare []parcel      // of the goroutine that sends them
+	sign  bool          // a sign of life is due
+	news  chan struct{} // holds one
 }
 
 // arrived is a slot that was announced.
@@ -47,7 +50,7 @@ type arrived struct {
 type inSlot struct {
 	index      uint16
 	data, cell []byte
-	regions    []*rdma.MemoryRegion
+	slab       *slab
 
 	mu         sync.Mutex
 	generation uint16
@@ -61,15 +64,18 @@ type inSlot struct {
 	hasher   xxh3.Hasher
 }
 
-func newLanding(in *incoming, c transport.Control) *landing {
-	l := &landing{in: in, control: c, s: newSession(in.t), news: make(chan struct{}, 1)}
+func newLanding(in *incoming, c transport.Control, chunk int64) *landing {
+	l := &landing{in: in, control: c, news: make(chan struct{}, 1)}
 	l.ctx, l.cancel = context.WithCancelCause(in.ctx)
+	l.s = newSession(in.t, in.t.recv, chunk, l.fail)
+	l.signs = vigil{every: in.t.cfg.Limits.Stall / 3, due: l.alive}
 	return l
 }
 
 // end fences the session.
 func (l *landing) end() error {
 	l.cancel(net.ErrClosed)
+	l.signs.stop()
 	return l.s.fence()
 }
 
@@ -112,10 +118,11 @@ func (l *landing) take(d *domain, wc *rdma.WorkCompletion) {
 		}
 		return
 	}
-	if int(slot) >= len(l.slots) || !l.slots[slot].begin(generation) {
+	if int32(slot) >= l.granted.Load() || !l.slots[slot].begin(generation) {
 		l.fail(fmt.Errorf("%w: an announcement of slot %d, generation %d, that the source does not own", errMessage, slot, generation))
 		return
 	}
+	l.signs.owe()
 	l.work <- arrived{l.slots[slot], generation}
 }
 
@@ -136,90 +143,6 @@ func (sl *inSlot) end() {
 	defer sl.mu.Unlock()
 	sl.busy = false
 	sl.generation++
-}
-
-// run lands chunks until the source is at its end, or something breaks.
-func (l *landing) run() error {
-	var workers, answers sync.WaitGroup
-	for range min(l.in.opt.Streams, len(l.slots)) {
-		workers.Go(func() {
-			for first := true; ; {
-				select {
-				case a := <-l.work:
-					if first {
-						l.in.stats.streams.Add(1)
-						first = false
-					}
-					if err := l.land(a); err != nil {
-						l.fail(err)
-						return
-					}
-				case <-l.ctx.Done():
-					return
-				}
-			}
-		})
-	}
-	answers.Go(l.answer)
-	msg, err := l.control.Receive(l.ctx)
-	if err == nil {
-		err = decode(msg, kindEnd, nil)
-	}
-	if err == nil {
-		// The source has all answers, so nothing is under way.
-		err = l.control.Send(l.ctx, []byte{byte(kindEnd)})
-	}
-	if l.ctx.Err() != nil {
-		err = context.Cause(l.ctx)
-	} else if errors.Is(err, io.EOF) {
-		err = errors.New("the source ended the session")
-	}
-	l.cancel(err)
-	workers.Wait()
-	answers.Wait()
-	return err
-}
-
-// answer sends answers as they come, several in one message.
-func (l *landing) answer() {
-	for {
-		select {
-		case <-l.news:
-		case <-l.ctx.Done():
-			return
-		}
-		l.mu.Lock()
-		all := l.out
-		l.out = nil
-		l.mu.Unlock()
-		for _, msg := range all {
-			if err := l.control.Send(l.ctx, msg); err != nil {
-				l.fail(err)
-				return
-			}
-		}
-	}
-}
-
-// batch is when a message of answers is long enough. With the longest answer on
-// top it stays below transport.MaxControl.
-const batch = 64 << 10
-
-// say queues the answer for a chunk and gives its slot back.
-func (l *landing) say(sl *inSlot, generation uint16, seq uint64, answers []wire.Answer) {
-	l.mu.Lock()
-	if n := len(l.out); n == 0 || len(l.out[n-1]) >= batch {
-		l.out = append(l.out, []byte{byte(kindAnswers)})
-	}
-	last := &l.out[len(l.out)-1]
-	*last = appendAnswer(*last, sl.index, generation, seq, answers)
-	// Before the source can know of it, and after the last use of the slot.
-	sl.end()
-	l.mu.Unlock()
-	select {
-	case l.news <- struct{}{}:
-	default:
-	}
 }
 
 // land takes a chunk out of its slot. An error is one of the session.
@@ -268,6 +191,7 @@ func (l *landing) land(a arrived) error {
 	in.stats.chunks.Add(1)
 	sl.answers = chunkio.Answers(sl.answers[:0], sl.arrivals, verdicts)
 	clear(sl.arrivals)
+	l.signs.paid()
 	l.say(sl, a.gen, seq, sl.answers)
 	return nil
 }

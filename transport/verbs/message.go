@@ -9,7 +9,6 @@ import (
 
 	"github.com/xferd/xferd/internal/wire"
 	"github.com/xferd/xferd/rdma"
-	"github.com/xferd/xferd/transport"
 )
 
 // version of what follows. Peers with another one do not talk.
@@ -33,6 +32,35 @@ const (
 type offer struct {
 	Version int
 	Rails   []offeredRail
+}
+
+// Limits of what a peer may offer: each address costs a look at the routes.
+const (
+	maxOffer = 64 << 10 // bytes
+	maxRails = 16
+	maxGIDs  = 64 // of a rail
+)
+
+func parseOffer(params []byte) (*offer, error) {
+	var o offer
+	if len(params) > maxOffer {
+		return nil, fmt.Errorf("%w: a grant of %d bytes", errMessage, len(params))
+	}
+	if err := json.Unmarshal(params, &o); err != nil {
+		return nil, fmt.Errorf("%w: grant: %w", errMessage, err)
+	}
+	if o.Version != version {
+		return nil, fmt.Errorf("the peer speaks version %d, this node %d", o.Version, version)
+	}
+	if len(o.Rails) > maxRails {
+		return nil, fmt.Errorf("%w: a grant of %d rails", errMessage, len(o.Rails))
+	}
+	for i := range o.Rails {
+		if n := len(o.Rails[i].GIDs); n > maxGIDs {
+			return nil, fmt.Errorf("%w: a grant of %d addresses of one port", errMessage, n)
+		}
+	}
+	return &o, nil
 }
 
 // endpoint is one queue pair of the sender of a message.
@@ -65,11 +93,16 @@ type window struct {
 
 type ready struct {
 	Pairs []endpoint // one for each of connect.Pairs
+	Slots int        // that the target has, at most connect.Slots
 	Probe window     // probeSize for each pair
 }
 
+type probed struct {
+	Slots int // that the source has, at most ready.Slots
+}
+
 type granted struct {
-	Slots []window // of ChunkSize
+	Slots []window // of ChunkSize, probed.Slots of them
 	Cells window   // cellSize for each slot
 }
 
@@ -84,21 +117,11 @@ func encode(k kind, v any) []byte {
 	return append([]byte{byte(k)}, b...)
 }
 
-func failure(err error) []byte {
-	text := err.Error()
-	return append([]byte{byte(kindFail)}, text[:min(len(text), wire.MaxText)]...)
-}
-
-// peerError is a peer that gave up and told why.
-type peerError struct{ text string }
-
-func (e *peerError) Error() string { return fmt.Sprintf("the peer gave up: %q", e.text) }
-
 // decode reads a message of the kind that has to come now into v.
 func decode(msg []byte, k kind, v any) error {
 	switch {
 	case len(msg) > 0 && kind(msg[0]) == kindFail:
-		return &peerError{string(msg[1:min(len(msg), 1+wire.MaxText)])}
+		return parseFailure(msg[1:])
 	case len(msg) == 0 || kind(msg[0]) != k:
 		return fmt.Errorf("%w: %.1q where %q has to be", errMessage, msg, byte(k))
 	case v == nil:
@@ -126,31 +149,32 @@ func appendAnswer(dst []byte, slot, generation uint16, seq uint64, answers []wir
 }
 
 // eachAnswer calls f for the answers of a message. answers is only valid within f.
-func eachAnswer(msg []byte, f func(slot, generation uint16, seq uint64, answers []wire.Answer) error) error {
-	var answers []wire.Answer
+// room is memory for them, which it returns.
+func eachAnswer(msg []byte, room []wire.Answer, f func(slot, generation uint16, seq uint64, answers []wire.Answer) error) ([]wire.Answer, error) {
+	answers := room
 	for b := msg[1:]; len(b) > 0; {
 		if len(b) < answerFixed {
-			return fmt.Errorf("%w: %d bytes of an answer", errMessage, len(b))
+			return answers, fmt.Errorf("%w: %d bytes of an answer", errMessage, len(b))
 		}
 		slot, generation := binary.LittleEndian.Uint16(b), binary.LittleEndian.Uint16(b[2:])
 		n := int64(binary.LittleEndian.Uint32(b[4:]))
 		if b = b[answerFixed:]; int64(len(b)) < n {
-			return fmt.Errorf("%w: an answer of %d bytes in %d", errMessage, n, len(b))
+			return answers, fmt.Errorf("%w: an answer of %d bytes in %d", errMessage, n, len(b))
 		}
 		payload, _, err := frame(b[:n], wire.TypeAck)
 		if err != nil {
-			return err
+			return answers, err
 		}
 		b = b[n:]
 		var seq uint64
 		if seq, answers, err = wire.DecodeAck(payload, answers); err != nil {
-			return err
+			return answers, err
 		}
 		if err := f(slot, generation, seq, answers); err != nil {
-			return err
+			return answers, err
 		}
 	}
-	return nil
+	return answers, nil
 }
 
 // frame takes a frame of a type off the front of b and returns its payload and
@@ -177,8 +201,3 @@ func immediate(slot, generation uint16) uint32 { return uint32(slot)<<16 | uint3
 func probeImmediate(pair int) uint32 { return 0xffff0000 | uint32(pair) }
 
 func splitImmediate(imm uint32) (slot, generation uint16) { return uint16(imm >> 16), uint16(imm) }
-
-// unavailable is the failure of a session to come up.
-func unavailable(peer string, reason transport.Reason, err error) error {
-	return &transport.UnavailableError{Transport: transport.RDMA, Addr: peer, Reason: reason, Err: err}
-}

@@ -30,10 +30,11 @@ type outgoing struct {
 
 	s        *session
 	slots    []*outSlot
-	cells    []*rdma.MemoryRegion // for each domain, of all slots
-	cellKeys []uint32             // of the target's cells
+	cells    *slab    // of all slots
+	cellKeys []uint32 // of the target's cells
 	free     chan *outSlot
 	probed   chan error
+	stall    vigil // while chunks are on their way
 
 	life  context.Context // until Close, or what broke the session
 	close context.CancelCauseFunc
@@ -52,7 +53,7 @@ type outgoing struct {
 type outSlot struct {
 	index      uint16
 	data, cell []byte
-	regions    []*rdma.MemoryRegion // of data, for each domain
+	slab       *slab // of data
 	remote     window
 	remoteCell uint64
 
@@ -68,18 +69,21 @@ type outSlot struct {
 	feed       transport.Feed
 	pair       *pair
 	total      int64
+	posted     bool // all of it
 	completed  bool // the device needs the slab no more
 	answered   bool
 	answers    []wire.Answer
+	verdicts   []transport.Verdict
 }
 
-func newOutgoing(t *Transport, edge transport.Edge, g transport.Grant, o transport.DialOptions, c transport.Control) *outgoing {
+func newOutgoing(t *Transport, edge transport.Edge, g transport.Grant, o transport.DialOptions) *outgoing {
 	out := &outgoing{
-		t: t, edge: edge, grant: g, opt: o, control: c,
+		t: t, edge: edge, grant: g, opt: o,
 		pacer:  pace.New(o.MaxRate),
-		s:      newSession(t),
 		probed: make(chan error, 1),
 	}
+	out.s = newSession(t, t.send, o.ChunkSize, out.fail)
+	out.stall = vigil{every: t.cfg.Limits.Stall, due: func() { out.fail(fmt.Errorf("%w for %s", errStalled, t.cfg.Limits.Stall)) }}
 	out.life, out.close = context.WithCancelCause(context.Background())
 	return out
 }
@@ -88,98 +92,17 @@ func newOutgoing(t *Transport, edge transport.Edge, g transport.Grant, o transpo
 func (o *outgoing) end() error {
 	o.endOnce.Do(func() {
 		o.close(net.ErrClosed)
+		o.stall.stop()
 		o.endErr = o.s.fence()
-		_ = o.control.Close()
+		if o.control != nil {
+			_ = o.control.Close()
+		}
 	})
 	return o.endErr
 }
 
 // fail breaks the session. The first cause counts.
 func (o *outgoing) fail(err error) { o.close(err) }
-
-// take handles a completion. It is called by the goroutine of a domain.
-func (o *outgoing) take(d *domain, wc *rdma.WorkCompletion) {
-	if wc.ID&unsignaledID == 0 {
-		d.outstanding.Add(-1)
-	}
-	err := wc.Err()
-	if wc.ID == probeID {
-		o.probed <- err
-		return
-	}
-	if err != nil {
-		if wc.Status != rdma.Flushed { // the first one is the cause, the rest follows from it
-			o.fail(fmt.Errorf("%s: %w", d.path.rail, err))
-		}
-		return
-	}
-	if wc.ID&unsignaledID != 0 {
-		return
-	}
-	slot, generation := uint16(wc.ID), uint16(wc.ID>>16)
-	o.mu.Lock()
-	sl := o.slots[slot]
-	if sl.generation != generation || sl.chunk == nil || sl.completed {
-		o.mu.Unlock()
-		o.fail(fmt.Errorf("%s: completion of request %#x, which is not outstanding", d.path.rail, wc.ID))
-		return
-	}
-	sl.completed = true
-	sl.pair.load.Add(-sl.total)
-	o.settle(sl)
-}
-
-// unsignaledID marks requests that complete only when they fail.
-const unsignaledID = 1 << 62
-
-// settle hands a chunk back once the device and the target are done with it. It
-// is called with mu held, and gives it up.
-func (o *outgoing) settle(sl *outSlot) {
-	if !sl.completed || !sl.answered {
-		o.mu.Unlock()
-		return
-	}
-	c, f, verdicts := sl.chunk, sl.feed, o.verdicts(sl)
-	sl.chunk, sl.feed = nil, nil
-	sl.generation++
-	o.leave()
-	o.mu.Unlock()
-	o.stats.chunks.Add(1)
-	f.Done(c, verdicts)
-	o.free <- sl
-}
-
-// leave counts a slot as free. Called with mu held.
-func (o *outgoing) leave() {
-	if o.out--; o.out == 0 && o.idle != nil {
-		close(o.idle)
-		o.idle = nil
-	}
-}
-
-// verdicts joins what the target says with what is known here.
-func (o *outgoing) verdicts(sl *outSlot) []transport.Verdict {
-	v := make([]transport.Verdict, len(sl.answers))
-	for i, a := range sl.answers {
-		v[i].Code = transport.Code(a.Code)
-		switch {
-		case sl.seals[i].State == wire.SourceShort:
-			v[i].Code, v[i].Err = transport.SourceShort, sl.errs[i]
-		case sl.seals[i].State == wire.SourceBad:
-			v[i].Code, v[i].Err = transport.SourceFailed, sl.errs[i]
-		case v[i].Code == transport.Placed:
-			v[i].Digest = sl.seals[i].Digest
-		case v[i].Code == transport.Mismatch:
-			v[i].Err = transport.ErrMismatch
-			o.stats.mismatches.Add(1)
-		case a.Text != "":
-			v[i].Err = errors.New(a.Text)
-		case v[i].Code == transport.Refused:
-			v[i].Err = errors.New("refused by the target")
-		}
-	}
-	return v
-}
 
 // Run implements transport.Outgoing. It can be called once.
 func (o *outgoing) Run(ctx context.Context, f transport.Feed) error {
@@ -261,15 +184,22 @@ func (o *outgoing) finish(ctx context.Context, ended <-chan struct{}) {
 	}
 }
 
-// giveBack returns the chunks that nobody answered. The session is over.
+// giveBack returns the chunks that are still out. The session is over. What the
+// target answered counts, although the device did not say that it was sent.
 func (o *outgoing) giveBack() {
 	for _, sl := range o.slots {
 		o.mu.Lock()
 		c, f := sl.chunk, sl.feed
 		sl.chunk, sl.feed = nil, nil
+		var verdicts []transport.Verdict
+		if c != nil && sl.posted && sl.answered {
+			verdicts = o.verdicts(sl)
+		} else if c != nil {
+			verdicts = make([]transport.Verdict, len(c.Extents)) // Unknown
+		}
 		o.mu.Unlock()
 		if c != nil {
-			f.Done(c, make([]transport.Verdict, len(c.Extents))) // Unknown
+			f.Done(c, verdicts)
 		}
 	}
 }
@@ -299,60 +229,13 @@ func (o *outgoing) stream(ctx context.Context, f transport.Feed, i int) error {
 			first = false
 		}
 		o.mu.Lock()
-		sl.chunk, sl.feed, sl.completed, sl.answered = c, f, false, false
+		sl.chunk, sl.feed, sl.posted, sl.completed, sl.answered = c, f, false, false, false
 		o.out++
 		o.mu.Unlock()
 		if err := o.send(ctx, sl); err != nil {
 			return err
 		}
 	}
-}
-
-// receive takes the target's messages until its end.
-func (o *outgoing) receive(ctx context.Context, ended chan<- struct{}) error {
-	for {
-		msg, err := o.control.Receive(ctx)
-		if err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
-			return fmt.Errorf("the control stream of the session ended: %w", err)
-		}
-		if len(msg) > 0 && kind(msg[0]) == kindAnswers {
-			if err := eachAnswer(msg, o.answer); err != nil {
-				return err
-			}
-			continue
-		}
-		if err := decode(msg, kindEnd, nil); err != nil {
-			return err
-		}
-		close(ended)
-		return nil
-	}
-}
-
-func (o *outgoing) answer(slot, generation uint16, seq uint64, answers []wire.Answer) error {
-	o.mu.Lock()
-	if int(slot) >= len(o.slots) {
-		o.mu.Unlock()
-		return fmt.Errorf("%w: an answer for slot %d", errMessage, slot)
-	}
-	sl := o.slots[slot]
-	if sl.chunk == nil || sl.generation != generation || sl.answered || sl.chunk.Seq != seq || len(sl.chunk.Extents) != len(answers) {
-		o.mu.Unlock()
-		return fmt.Errorf("%w: an answer for chunk %d in slot %d, generation %d", errMessage, seq, slot, generation)
-	}
-	for _, a := range answers {
-		if transport.Code(a.Code) == transport.Unknown {
-			o.mu.Unlock()
-			return errors.New("the target does not know what became of a chunk")
-		}
-	}
-	sl.answers = append(sl.answers[:0], answers...)
-	sl.answered = true
-	o.settle(sl)
-	return nil
 }
 
 // Close implements transport.Outgoing.
@@ -372,4 +255,8 @@ func (o *outgoing) Close() error {
 func (o *outgoing) SetMaxRate(bytesPerSecond int64) { o.pacer.Set(bytesPerSecond) }
 
 // Stats implements transport.Outgoing.
-func (o *outgoing) Stats() transport.Stats { return o.stats.read() }
+func (o *outgoing) Stats() transport.Stats {
+	s := o.stats.read()
+	s.PaceTime = o.pacer.Waited()
+	return s
+}

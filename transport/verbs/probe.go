@@ -33,8 +33,8 @@ func pattern(token *[32]byte, pair int, mtu rdma.MTU) []byte {
 
 // probeRequests are the work requests of a probe; its pattern is at the start of
 // source.
-func probeRequests(source *rdma.MemoryRegion, at, n, index int, remote uint64, key uint32) []rdma.SendRequest {
-	one, rest := source.Element(at, 1), source.Element(at+1, n-1)
+func probeRequests(source *rdma.MemoryRegion, n, index int, remote uint64, key uint32) []rdma.SendRequest {
+	one, rest := source.Element(0, 1), source.Element(1, n-1)
 	reqs := []rdma.SendRequest{
 		{ID: unsignaledID, Op: rdma.OpWrite, RemoteAddr: remote, RemoteKey: key, NumSGE: 1},
 		{ID: unsignaledID, Op: rdma.OpWrite, RemoteAddr: remote + 1, RemoteKey: key, NumSGE: 1},

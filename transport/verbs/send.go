@@ -117,9 +117,9 @@ func (o *outgoing) post(sl *outSlot, cell int, generation uint16) error {
 	}
 	for off := int64(0); off < sl.total; off += writeSize {
 		n := min(writeSize, sl.total-off)
-		request(rdma.OpWrite, sl.remote.Addr+uint64(off), sl.remote.Keys[k], sl.element(k, int(off), int(n)))
+		request(rdma.OpWrite, sl.remote.Addr+uint64(off), sl.remote.Keys[k], sl.slab.regions[k].Element(int(off), int(n)))
 	}
-	request(rdma.OpWrite, sl.remoteCell, o.cellKeys[k], o.cells[k].Element(int(sl.index)*cellSize, cell))
+	request(rdma.OpWrite, sl.remoteCell, o.cellKeys[k], o.cells.regions[k].Element(int(sl.index)*cellSize, cell))
 	// Without bytes of its own the immediate stays behind the payload even where
 	// the network reorders packets.
 	request(rdma.OpWriteWithImm, 0, 0)
@@ -129,8 +129,9 @@ func (o *outgoing) post(sl *outSlot, cell int, generation uint16) error {
 	last.ID = uint64(generation)<<16 | uint64(sl.index)
 
 	o.mu.Lock()
-	sl.pair = p
+	sl.pair, sl.posted = p, true
 	o.mu.Unlock()
+	o.stall.owe()
 	p.load.Add(sl.total)
 	d.outstanding.Add(1)
 	p.post.Lock()

@@ -2,23 +2,30 @@ package verbs
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/binary"
 	"errors"
+	"fmt"
 	"sync"
-	"syscall"
+	"sync/atomic"
 	"time"
 
 	"github.com/xferd/xferd/internal/bufpool"
 	"github.com/xferd/xferd/rdma"
-	"github.com/xferd/xferd/transport"
 )
 
-// session is what both ends of an edge have: domains, and goroutines that watch
-// them.
+// session is what both ends of an edge have: memory, domains in which it is
+// registered, and goroutines that watch them.
 type session struct {
 	t       *Transport
+	from    *buffers
+	unit    int64        // of from, for each slot
+	held    atomic.Int64 // of from
+	slabs   []*slab
 	domains []*domain
+
+	lost func(error) // breaks the session
+
+	calls sync.WaitGroup // verbs that are under way; see do
+	stuck bool           // one of them was not waited for
 
 	watched  bool // the goroutines run
 	watching context.Context
@@ -26,119 +33,191 @@ type session struct {
 	watchers sync.WaitGroup
 }
 
-func newSession(t *Transport) *session {
-	s := &session{t: t}
+// slab is leased memory, with its region in each domain once it is registered.
+type slab struct {
+	buf     *bufpool.Buffer
+	regions []*rdma.MemoryRegion
+}
+
+func newSession(t *Transport, from *buffers, chunk int64, lost func(error)) *session {
+	s := &session{t: t, from: from, unit: slotCost(chunk), lost: lost}
 	s.watching, s.unwatch = context.WithCancel(context.Background())
 	return s
 }
 
+// errNoBuffer: there is no memory for a session.
+var errNoBuffer = errors.New("the buffer memory is used up")
+
+// first waits for the memory that a session cannot do without: that of one slot,
+// and cells. It is called before the session has anything that others wait for.
+func (s *session) first(ctx context.Context, chunk, cells int) (slot, cell *slab, err error) {
+	if err := s.from.acquire(ctx, s.unit); err != nil {
+		return nil, nil, err
+	}
+	s.held.Add(s.unit)
+	for i, size := range []int{chunk, cells} {
+		b, err := s.from.pool.Get(ctx, size)
+		if err != nil {
+			return nil, nil, fmt.Errorf("%w: %w", errNoBuffer, err)
+		}
+		s.slabs = append(s.slabs, &slab{buf: b})
+		slot, cell = s.slabs[0], s.slabs[i]
+	}
+	return slot, cell, nil
+}
+
+// more takes memory for up to n further slots, as far as there is some.
+func (s *session) more(chunk, n int) []*slab {
+	got := s.from.extra(s.unit, n)
+	var all []*slab
+	for range got {
+		b, ok := s.from.pool.TryGet(chunk)
+		if !ok {
+			break
+		}
+		all = append(all, &slab{buf: b})
+	}
+	s.from.release(int64(got-len(all)) * s.unit)
+	s.held.Add(int64(len(all)) * s.unit)
+	s.slabs = append(s.slabs, all...)
+	return all
+}
+
+// register makes a slab known in all domains. Blocks.
+func (s *session) register(sl *slab, access rdma.Access) error {
+	for _, d := range s.domains {
+		m, err := d.register(sl.buf.Bytes(), access)
+		if err != nil {
+			return err
+		}
+		sl.regions = append(sl.regions, m)
+	}
+	return nil
+}
+
+// drop gives back the slab of a slot that is not used after all. No peer was told
+// its keys. Blocks.
+func (s *session) drop(sl *slab) error {
+	for _, m := range sl.regions {
+		if err := m.Close(); err != nil {
+			return err
+		}
+	}
+	for i := range s.slabs {
+		if s.slabs[i] == sl {
+			s.slabs = append(s.slabs[:i], s.slabs[i+1:]...)
+			break
+		}
+	}
+	sl.buf.Release()
+	s.held.Add(-s.unit)
+	s.from.release(s.unit)
+	return nil
+}
+
+// do runs f, which calls verbs that may block, and waits for it until ctx ends.
+// A verb that hangs cannot be cut off: f goes on then, and what it uses is not
+// touched before the fence, which waits for it.
+func (s *session) do(ctx context.Context, f func() error) error {
+	done := make(chan error, 1)
+	s.calls.Go(func() { done <- f() })
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		s.stuck = true
+		return fmt.Errorf("the device is not ready: %w", context.Cause(ctx))
+	}
+}
+
 // watch starts the goroutines that take completions. take is called from one
-// goroutine for each domain; lost when the completion queue is.
-func (s *session) watch(take func(*domain, *rdma.WorkCompletion), lost func(error)) {
+// goroutine for each domain. From here on the session hears of events.
+func (s *session) watch(take func(*domain, *rdma.WorkCompletion)) {
 	s.watched = true
+	s.t.enlist(s)
 	for _, d := range s.domains {
 		s.watchers.Go(func() {
 			if err := d.watch(s.watching, func(wc *rdma.WorkCompletion) { take(d, wc) }); s.watching.Err() == nil {
-				lost(err)
+				s.lost(fmt.Errorf("%s: %w", d.path.rail, err))
 			}
 		})
 	}
 }
 
 // fence ends the session: after it returned nil no write can land by it, and all
-// its memory was given back. Where a queue pair or memory cannot be given up the
-// domain is quarantined for good, and with it the memory that all domains share.
+// its memory was given back. Where a queue pair or memory cannot be taken back
+// from the device, or not in time, the session is quarantined with all its memory.
+// It is called once.
 func (s *session) fence() error {
-	var errs []error
-	for _, d := range s.domains {
-		if err := d.stop(); err != nil {
-			errs = append(errs, err)
+	s.t.dismiss(s)
+	done := make(chan error, 1)
+	s.t.fenceBegins()
+	go func() {
+		defer s.t.fenceEnds()
+		s.calls.Wait()
+		err := s.takeApart()
+		done <- err
+		if err == nil {
+			s.t.release(s)
 		}
+	}()
+	limit := s.t.cfg.Limits.Destroy
+	if s.stuck {
+		limit = s.t.cfg.Limits.Drain // it was waited for already
+	}
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case err := <-done:
+		if err != nil {
+			s.t.quarantine(s, err)
+		}
+		return err
+	case <-timer.C:
+	}
+	err := fmt.Errorf("the device did not give memory back within %s", limit)
+	s.t.quarantine(s, err)
+	select {
+	case late := <-done: // in the same moment
+		if late == nil {
+			s.t.release(s)
+		}
+		return late
+	default:
+		return err
+	}
+}
+
+// takeApart is the fence itself. Blocks for as long as the device does.
+func (s *session) takeApart() error {
+	for _, d := range s.domains {
+		d.stop()
 	}
 	deadline := time.Now().Add(s.t.cfg.Limits.Drain)
 	for _, d := range s.domains {
-		if s.watched && len(errs) == 0 && !d.drain(deadline) {
+		if s.watched && d.stopped && !d.drain(deadline) {
 			s.t.log.Warn("queue pairs did not drain in time", "device", d.path.rail.Device.Name())
 		}
 	}
 	s.unwatch()
 	s.watchers.Wait()
-	errs = nil // destroying is what counts
-	// The first domain holds the leases of the memory that all of them
-	// registered: it goes last.
-	for i := len(s.domains) - 1; i >= 0; i-- {
-		d := s.domains[i]
-		if len(errs) > 0 && i == 0 {
-			// The memory may still be written to through another domain.
-			s.t.quarantine(d)
-			break
-		}
-		if err := d.destroy(); err != nil {
-			s.t.log.Error("RDMA memory is quarantined: it could not be taken back from the device", "device", d.path.rail.Device.Name(), "err", err)
-			s.t.quarantine(d)
-			errs = append(errs, err)
+	var errs []error
+	for _, d := range s.domains {
+		held, err := d.destroy()
+		switch {
+		case held:
+			errs = append(errs, fmt.Errorf("%s: %w", d.path.rail, err))
+		case err != nil:
+			s.t.log.Warn("an RDMA object was left behind", "device", d.path.rail.Device.Name(), "err", err)
 		}
 	}
-	s.domains = nil
-	return errors.Join(errs...)
-}
-
-// memory leases and registers size bytes on all domains. The first lease of a
-// session may wait for the pool.
-func (s *session) memory(ctx context.Context, pool *bufpool.Pool, size int, wait bool, access rdma.Access) ([]byte, []*rdma.MemoryRegion, error) {
-	var b *bufpool.Buffer
-	if wait {
-		var err error
-		if b, err = pool.Get(ctx, size); err != nil {
-			return nil, nil, err
-		}
-	} else {
-		var ok bool
-		if b, ok = pool.TryGet(size); !ok {
-			return nil, nil, errNoBuffer
-		}
+	if len(errs) > 0 {
+		return errors.Join(errs...)
 	}
-	s.domains[0].leases = append(s.domains[0].leases, b)
-	regions := make([]*rdma.MemoryRegion, len(s.domains))
-	for i, d := range s.domains {
-		m, err := d.register(b.Bytes(), access)
-		if err != nil {
-			return nil, nil, err
-		}
-		regions[i] = m
+	for _, sl := range s.slabs {
+		sl.buf.Release()
 	}
-	return b.Bytes(), regions, nil
-}
-
-var errNoBuffer = errors.New("the buffer memory is used up")
-
-// slotsFor is how many slots a session may take of a pool: a quarter of it, so
-// that several get on.
-func (t *Transport) slotsFor(pool *bufpool.Pool, chunk int64) int {
-	return int(max(1, min(int64(t.cfg.Limits.Slots), pool.Budget()/4/chunk)))
-}
-
-// reasonOf finds the reason in an error of the set-up.
-func reasonOf(err error) transport.Reason {
-	u, isUnavailable := errors.AsType[*transport.UnavailableError](err)
-	switch {
-	case isUnavailable && u.Reason != transport.NoReason:
-		return u.Reason
-	case errors.Is(err, errNoPath):
-		return transport.NoPath
-	case errors.Is(err, errProbe):
-		return transport.ProbeFailed
-	case errors.Is(err, errNoBuffer), errors.Is(err, bufpool.ErrClosed):
-		return transport.NoBuffers
-	}
-	if e, ok := errors.AsType[*rdma.Error](err); ok && e.Verb == "ibv_reg_mr" && (errors.Is(err, syscall.ENOMEM) || errors.Is(err, syscall.EPERM)) {
-		return transport.Memlock
-	}
-	return transport.QPError
-}
-
-func randomPSN() uint32 {
-	var b [4]byte
-	rand.Read(b[:])
-	return binary.LittleEndian.Uint32(b[:]) & 0xffffff
+	s.slabs = nil
+	s.from.release(s.held.Swap(0))
+	return nil
 }

@@ -30,8 +30,13 @@ type Limits struct {
 	// largest chunk_size in bytes (64 MiB).
 	Streams   int
 	ChunkSize int64
-	// Drain is how long the fence waits for completions (1 s).
-	Drain time.Duration
+	// Drain is how long the fence waits for completions (1 s), Destroy how long
+	// for the device to give memory back (10 s).
+	Drain, Destroy time.Duration
+	// Stall is the time after which a session is given up where chunks are on
+	// their way and nothing is heard: no completion, no answer, and no sign of
+	// life of a target that works on them (30 s).
+	Stall time.Duration
 	// AckTimeout is the exponent of the time until a packet without an
 	// acknowledgement is sent again, 4.096 us << n (17: 0.5 s), Retries how
 	// often (6). 7 would be for ever on some devices and is refused.
@@ -47,6 +52,8 @@ func (l *Limits) fill() error {
 	def(&l.Streams, 32)
 	def(&l.ChunkSize, 64<<20)
 	def(&l.Drain, time.Second)
+	def(&l.Destroy, 10*time.Second)
+	def(&l.Stall, 30*time.Second)
 	def(&l.AckTimeout, 17)
 	def(&l.Retries, 6)
 	switch {
@@ -56,8 +63,10 @@ func (l *Limits) fill() error {
 		return fmt.Errorf("acknowledgement timeout %d: write 1 to 31", l.AckTimeout)
 	case l.Slots < 1 || l.Slots > maxSlots:
 		return fmt.Errorf("%d slots of a session: write 1 to %d", l.Slots, maxSlots)
-	case l.QueuePairs < 1 || l.QueuePairs > 16:
-		return fmt.Errorf("%d queue pairs of a rail: write 1 to 16", l.QueuePairs)
+	case l.QueuePairs < 1 || l.QueuePairs > maxPairs:
+		return fmt.Errorf("%d queue pairs of a rail: write 1 to %d", l.QueuePairs, maxPairs)
+	case min(l.Handshake, l.Drain, l.Destroy, l.Stall) <= 0:
+		return errors.New("a time that is not positive")
 	}
 	return nil
 }
@@ -71,6 +80,9 @@ func def[T comparable](v *T, d T) {
 
 // maxSlots fits the immediate; see immediate.
 const maxSlots = 4096
+
+// maxPairs are the queue pairs that a session may have on one rail.
+const maxPairs = 16
 
 // Config is what a Transport is made of.
 type Config struct {
@@ -96,12 +108,16 @@ type Transport struct {
 	// Places of set-ups. A source holds one while it waits for one of its
 	// target, which may be the same node: they are apart.
 	dials, joins chan struct{}
+	send, recv   *buffers
 
 	mu          sync.Mutex
 	closed      bool
 	epochs      epoch.Book
 	open        map[*incoming]struct{}
-	quarantined []*domain // never touched again, never freed
+	sessions    map[*session]struct{} // that hear of events
+	quarantined map[*session]struct{} // with memory that is not touched again
+	fencing     int                   // sessions that are being taken apart
+	fenced      chan struct{}         // closed when fencing falls to 0; nil while nobody waits
 }
 
 var (
@@ -118,7 +134,10 @@ func New(cfg Config) (*Transport, error) {
 	if err := cfg.Limits.fill(); err != nil {
 		return nil, err
 	}
-	t := &Transport{cfg: cfg, log: cfg.Log, open: map[*incoming]struct{}{}}
+	t := &Transport{
+		cfg: cfg, log: cfg.Log, send: newBuffers(cfg.SendPool), recv: newBuffers(cfg.RecvPool),
+		open: map[*incoming]struct{}{}, sessions: map[*session]struct{}{}, quarantined: map[*session]struct{}{},
+	}
 	t.dials, t.joins = make(chan struct{}, cfg.Limits.Setups), make(chan struct{}, cfg.Limits.Setups)
 	if t.log == nil {
 		t.log = slog.New(slog.DiscardHandler)
@@ -126,7 +145,9 @@ func New(cfg Config) (*Transport, error) {
 	return t, nil
 }
 
-// Close fences all edges that were prepared and refuses further ones. Idempotent.
+// Close fences all edges that were prepared and refuses further ones. It waits for
+// devices that are still taking sessions apart, at most Limits.Destroy, and fails
+// where memory stays with them. Idempotent.
 func (t *Transport) Close() error {
 	t.mu.Lock()
 	t.closed = true
@@ -135,19 +156,17 @@ func (t *Transport) Close() error {
 		all = append(all, in)
 	}
 	t.mu.Unlock()
-	var errs []error
-	for _, in := range all {
-		errs = append(errs, in.Close())
+	var closing sync.WaitGroup
+	errs := make([]error, len(all))
+	for i, in := range all {
+		closing.Go(func() { errs[i] = in.Close() })
+	}
+	closing.Wait()
+	t.awaitFences(t.cfg.Limits.Destroy)
+	if n := t.Quarantined(); n > 0 {
+		errs = append(errs, fmt.Errorf("memory of %d sessions is still with their devices", n))
 	}
 	return errors.Join(errs...)
-}
-
-// Quarantined returns how many sessions left memory behind that cannot be used
-// again, since a queue pair could not be destroyed.
-func (t *Transport) Quarantined() int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return len(t.quarantined)
 }
 
 // setUp waits for a place among the set-ups.
@@ -207,11 +226,4 @@ func (t *Transport) forget(in *incoming) {
 		delete(t.open, in)
 		t.epochs.Close(in.edge.UID)
 	}
-}
-
-// quarantine keeps a domain that could not be taken apart, with its memory.
-func (t *Transport) quarantine(d *domain) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.quarantined = append(t.quarantined, d)
 }

@@ -1,6 +1,8 @@
 package chunkio
 
 import (
+	"errors"
+
 	"github.com/zeebo/xxh3"
 
 	"github.com/xferd/xferd/internal/wire"
@@ -62,4 +64,30 @@ func Answers(dst []wire.Answer, arrivals []transport.Arrival, verdicts []transpo
 		dst = append(dst, a)
 	}
 	return dst
+}
+
+// Verdicts joins the target's answers with what the source knows of its extents:
+// their seals, and why one is not sound. It appends to dst and returns how many
+// did not have their digest at the target too.
+func Verdicts(dst []transport.Verdict, answers []wire.Answer, seals []wire.Seal, errs []error) (_ []transport.Verdict, mismatches int64) {
+	for i, a := range answers {
+		v := transport.Verdict{Code: transport.Code(a.Code)}
+		switch {
+		case seals[i].State == wire.SourceShort:
+			v.Code, v.Err = transport.SourceShort, errs[i]
+		case seals[i].State == wire.SourceBad:
+			v.Code, v.Err = transport.SourceFailed, errs[i]
+		case v.Code == transport.Placed:
+			v.Digest = seals[i].Digest
+		case v.Code == transport.Mismatch:
+			v.Err = transport.ErrMismatch
+			mismatches++
+		case a.Text != "":
+			v.Err = errors.New(a.Text)
+		case v.Code == transport.Refused:
+			v.Err = errors.New("refused by the target")
+		}
+		dst = append(dst, v)
+	}
+	return dst, mismatches
 }
