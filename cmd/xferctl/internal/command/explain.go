@@ -82,10 +82,10 @@ func (a *app) explain(ctx context.Context, s *specFlags, args []string) error {
 		if err := show.Pairs(a.out, planPairs(spec, plan)); err != nil {
 			return err
 		}
-		a.outf("\n%s can:\n", nodeID(source))
+		a.outf("\n%s can:\n", show.Name(nodeID(source)))
 		a.printTransports(source)
 		if target.GetName() != source.GetName() {
-			a.outf("%s can:\n", nodeID(target))
+			a.outf("%s can:\n", show.Name(nodeID(target)))
 			a.printTransports(target)
 		}
 		return nil

@@ -92,7 +92,7 @@ func summary(t *xferv1.Transfer, verbose bool) []string {
 	} {
 		files = append(files, show.Count(n.n)+" "+n.what)
 	}
-	out := []string{stateText(t) + " " + t.GetName(), "  files:      " + strings.Join(files, ", ")}
+	out := []string{stateText(t) + " " + show.Name(t.GetName()), "  files:      " + strings.Join(files, ", ")}
 	if l := others(c, dry); l != "" {
 		out = append(out, "  others:     "+l)
 	}

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -92,7 +93,7 @@ func (a *app) submit(ctx context.Context, file, id string, validate bool) error 
 		a.warn("the transfer exists already")
 	}
 	return a.print(func() any { return record.Of(t.Transfer) }, func() error {
-		a.outf("%s\n", t.GetName())
+		a.outf("%s\n", show.Name(t.GetName()))
 		return nil
 	})
 }
@@ -116,6 +117,7 @@ func readRequest(file string, stdin io.Reader) (*xferv1.SubmitTransferRequest, e
 }
 
 func parseRequest(text []byte) (*xferv1.SubmitTransferRequest, error) {
+	text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf")) // some editors put it there
 	var doc map[string]any
 	if err := yaml.Unmarshal(text, &doc); err != nil {
 		return nil, fmt.Errorf("%s", yaml.FormatError(err, false, false))

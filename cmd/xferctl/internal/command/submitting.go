@@ -108,9 +108,9 @@ func (f *follower) announce(t *client.Submitted) {
 	}
 	switch {
 	case f.detach:
-		a.outf("%s\n", f.name)
+		a.outf("%s\n", show.Name(f.name))
 	case a.flags.verbose:
-		a.errf("%s\n", f.name)
+		a.errf("%s\n", show.Name(f.name))
 	}
 	if t.AlreadyExisted {
 		a.warn("the transfer exists already and is followed: " + f.name)

@@ -71,7 +71,7 @@ func (a *app) printSteered(ts []*xferv1.Transfer) error {
 		return record.Object{{Name: "transfers", Value: record.List(ts)}}
 	}, func() error {
 		for _, t := range ts {
-			a.outf("%s  %s\n", t.GetName(), stateText(t))
+			a.outf("%s  %s\n", show.Name(t.GetName()), stateText(t))
 		}
 		return nil
 	})

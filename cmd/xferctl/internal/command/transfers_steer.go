@@ -10,6 +10,7 @@ import (
 	xferv1 "github.com/xferd/xferd/api/xfer/v1"
 	"github.com/xferd/xferd/cmd/xferctl/internal/exit"
 	"github.com/xferd/xferd/cmd/xferctl/internal/place"
+	"github.com/xferd/xferd/cmd/xferctl/internal/show"
 )
 
 func (a *app) transfersCancelCmd() *cobra.Command {
@@ -95,7 +96,7 @@ with a name of its own, which is printed. What is there already is not sent agai
 				return err
 			}
 			if a.set.Output == "table" {
-				a.outf("%s\n", t.GetName())
+				a.outf("%s\n", show.Name(t.GetName()))
 				return nil
 			}
 			return a.printSteered([]*xferv1.Transfer{t.Transfer})

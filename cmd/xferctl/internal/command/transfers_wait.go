@@ -11,6 +11,7 @@ import (
 	xferv1 "github.com/xferd/xferd/api/xfer/v1"
 	"github.com/xferd/xferd/cmd/xferctl/internal/exit"
 	"github.com/xferd/xferd/cmd/xferctl/internal/record"
+	"github.com/xferd/xferd/cmd/xferctl/internal/show"
 )
 
 func (a *app) transfersWaitCmd() *cobra.Command {
@@ -92,7 +93,7 @@ func (a *app) waited(ctx context.Context, api API, t *xferv1.Transfer) (int, err
 			a.outf("---\n")
 			err = a.write(record.YAML(record.Of(t)))
 		default:
-			a.outf("%s  %s\n", t.GetName(), stateText(t))
+			a.outf("%s  %s\n", show.Name(t.GetName()), stateText(t))
 			err = nil
 		}
 		if err != nil {

@@ -4,6 +4,7 @@
 package settings
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -163,6 +164,7 @@ type unreadable struct{ err error }
 func (e *unreadable) Error() string { return "the settings are not read: " + e.err.Error() }
 
 func parse(file string, text []byte) (map[string]string, error) {
+	text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf")) // some editors put it there
 	var values map[string]string
 	if err := yaml.Unmarshal(text, &values); err != nil {
 		return nil, fmt.Errorf("%s: %s", file, yaml.FormatError(err, false, false))
@@ -177,7 +179,7 @@ func parse(file string, text []byte) (map[string]string, error) {
 	known = append(known, "insecure")
 	for k := range values {
 		if !slices.Contains(known, k) {
-			return nil, fmt.Errorf("%s: unknown key %q; known are %s", file, k, strings.Join(known, ", "))
+			return nil, fmt.Errorf("%s: unknown key %.100q; known are %s", file, k, strings.Join(known, ", "))
 		}
 	}
 	return values, nil

@@ -68,6 +68,13 @@ func TestUnreadable(t *testing.T) {
 	}
 }
 
+func TestByteOrderMark(t *testing.T) {
+	s, _, err := Load(Sources{ConfigDir: dir(t, "\xef\xbb\xbfserver: n1:7440\n")})
+	if err != nil || s.Server != "n1:7440" {
+		t.Errorf("%+v, %v", s, err)
+	}
+}
+
 func TestServerThatIsAPath(t *testing.T) {
 	_, _, err := Load(Sources{Flags: map[string]string{"server": "/run/x.sock"}, ConfigDir: dir(t, "")})
 	if err == nil || !strings.Contains(err.Error(), "unix:///run/x.sock") {

@@ -29,6 +29,9 @@ func readFile(path string, c *Config) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	if b, err = decode(path, b); err != nil {
+		return nil, err
+	}
 	// The parser would tell of keys that are there twice, but without a file.
 	f, err := parser.ParseBytes(b, 0, parser.AllowDuplicateMapKey())
 	r := &reader{path: path, c: c, seen: map[string]string{}}
@@ -44,7 +47,7 @@ func readFile(path string, c *Config) (map[string]string, error) {
 			r.section("", d.Body)
 		}
 	}
-	return r.seen, errors.Join(r.mistakes...)
+	return r.seen, r.joined()
 }
 
 type reader struct {
@@ -52,6 +55,15 @@ type reader struct {
 	c        *Config
 	seen     map[string]string // keys, and where they are
 	mistakes []error
+}
+
+// joined returns the mistakes as one error, the first ones where there are many.
+func (r *reader) joined() error {
+	if more := len(r.mistakes) - maxMistakes; more > 0 {
+		r.mistakes = append(r.mistakes[:maxMistakes:maxMistakes],
+			&Mistake{Where: r.path, Err: fmt.Errorf("%d more things are wrong with it", more)})
+	}
+	return errors.Join(r.mistakes...)
 }
 
 // syntax tells of a file that is no YAML.

@@ -85,7 +85,7 @@ func fromEnv(c *Config, environ []string) (warnings []string, err error) {
 		}
 		i := slices.IndexFunc(settings, func(s setting) bool { return s.Env() == name })
 		if i < 0 {
-			warnings = append(warnings, "environment variable "+name+" is none of xferd's")
+			warnings = append(warnings, told("environment variable "+name+" is none of xferd's"))
 			continue
 		}
 		s := settings[i]

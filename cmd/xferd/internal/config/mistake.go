@@ -15,6 +15,7 @@ type Mistake struct {
 	Err   error  // what is wrong, and what to write instead
 }
 
+// Error is one line that is fit for a terminal, whatever the file has in it.
 func (m *Mistake) Error() string {
 	text := m.Err.Error()
 	if m.Key != "" {
@@ -23,7 +24,7 @@ func (m *Mistake) Error() string {
 	if m.Where != "" {
 		text = m.Where + ": " + text
 	}
-	return text
+	return told(text)
 }
 
 // Unwrap returns what is wrong.
