@@ -3,10 +3,12 @@ package lab
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -48,6 +50,14 @@ func Compile(ctx context.Context, pkg string, flags ...string) (*Binary, error) 
 type TestJob struct {
 	// Job is the rest of it; Cmd, Dir and Output are set by RunTests.
 	Job
+	Pkg   string // as in Suite, like the others
+	Run   string
+	Build []string
+	Flags []string
+}
+
+// Suite is tests of one package.
+type Suite struct {
 	Pkg   string   // a path or an import path; empty means the package of the test that calls
 	Run   string   // which tests, as in go test -run; they begin with RequireInside
 	Build []string // flags of go test for the compiler: -race, -tags
@@ -60,32 +70,49 @@ type TestJob struct {
 // are A/TestX and B/TestX. The test ends where the lab cannot run; see [Require].
 func RunTests(t *testing.T, job TestJob) Result {
 	t.Helper()
+	return RunSuites(t, job.Job, Suite{job.Pkg, job.Run, job.Build, job.Flags})
+}
+
+// RunSuites is RunTests of several packages, one after the other after a single
+// boot. Where there is more than one, the subtests are pkg/TestX, with the last
+// element of the package's path.
+func RunSuites(t *testing.T, job Job, suites ...Suite) Result {
+	t.Helper()
 	Require(t)
-	if job.Pkg == "" {
-		job.Pkg = "."
-	}
-	binary, err := Compile(t.Context(), job.Pkg, job.Build...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer binary.Close()
 	if job.Timeout == 0 {
 		job.Timeout = defaultTimeout
 	}
-	job.Dir = binary.Dir
-	// The binary's own end comes first: it says where the tests were.
+	// A binary's own end comes first: it says where the tests were.
 	inner := max(job.Timeout*9/10, job.Timeout-defaultTimeout/4)
-	job.Cmd = append([]string{binary.Path, "-test.v=test2json", "-test.run=" + job.Run, "-test.timeout=" + inner.String()}, job.Flags...)
+	// No suite is left out because one before it failed.
+	script := "code=0\n"
+	var names []string
+	for _, s := range suites {
+		if s.Pkg == "" {
+			s.Pkg = "."
+		}
+		binary, err := Compile(t.Context(), s.Pkg, s.Build...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer binary.Close()
+		names = append(names, filepath.Base(binary.Dir))
+		script += "cd " + quote(binary.Dir) + " || exit 125\n"
+		for _, arg := range append([]string{binary.Path, "-test.v=test2json", "-test.run=" + s.Run, "-test.timeout=" + inner.String()}, s.Flags...) {
+			script += quote(arg) + " "
+		}
+		script += fmt.Sprintf("\nc=$?; echo '%s' $c; [ $c = 0 ] || code=$c\n", endOfSuite)
+	}
+	job.Cmd, job.CmdB = []string{"sh", "-c", script + "exit $code"}, nil
 	if v := os.Getenv(EnvRequire); v != "" {
 		job.Env = append(job.Env, EnvRequire+"="+v)
 	}
 	if testing.Verbose() {
 		job.Output = t.Output()
 	}
-	res, err := Run(t.Context(), job.Job)
+	res, err := Run(t.Context(), job)
 	for _, m := range res.Machines {
-		tests, rest := inspect(m.Output)
-		show := func(t *testing.T) { report(t, tests, m.ExitCode, rest) }
+		show := func(t *testing.T) { reportSuites(t, names, m) }
 		if len(res.Machines) > 1 {
 			t.Run(m.Role, show)
 		} else {
@@ -99,6 +126,48 @@ func RunTests(t *testing.T, job TestJob) Result {
 		t.Error(err)
 	}
 	return res
+}
+
+// endOfSuite begins the line after the output of a test binary; the exit code
+// follows.
+const endOfSuite = "=== end of the suite, exit code"
+
+// divide divides the output of a machine by test binary. The last ones may be
+// missing, and the last that is there may have no exit code, which is -1 then.
+func divide(output []byte) (parts [][]byte, codes []int) {
+	for len(output) > 0 {
+		before, after, ended := bytes.Cut(output, []byte(endOfSuite+" "))
+		code := -1
+		if ended {
+			line, rest, _ := bytes.Cut(after, []byte("\n"))
+			if n, err := strconv.Atoi(string(bytes.TrimSpace(line))); err == nil {
+				code = n
+			}
+			after = rest
+		}
+		parts, codes, output = append(parts, before), append(codes, code), after
+	}
+	return parts, codes
+}
+
+func reportSuites(t *testing.T, names []string, m MachineResult) {
+	t.Helper()
+	parts, codes := divide(m.Output)
+	for i, name := range names {
+		show := func(t *testing.T) {
+			if i >= len(parts) {
+				t.Error("the suite did not begin in the lab")
+				return
+			}
+			tests, rest := inspect(parts[i])
+			report(t, tests, codes[i], rest)
+		}
+		if len(names) > 1 {
+			t.Run(name, show)
+		} else {
+			show(t)
+		}
+	}
 }
 
 // report makes subtests out of what ran on a machine.

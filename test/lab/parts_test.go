@@ -148,3 +148,24 @@ func TestInspectDividesOutput(t *testing.T) {
 		t.Errorf("rest %q", rest)
 	}
 }
+
+func TestDivideBySuite(t *testing.T) {
+	for _, c := range []struct {
+		output string
+		parts  []string
+		codes  []int
+	}{
+		{"", nil, nil},
+		{"a\n" + endOfSuite + " 0\nb\n" + endOfSuite + " 2\n", []string{"a\n", "b\n"}, []int{0, 2}},
+		{"a\n" + endOfSuite + " 1\ncut off", []string{"a\n", "cut off"}, []int{1, -1}},
+	} {
+		parts, codes := divide([]byte(c.output))
+		var got []string
+		for _, p := range parts {
+			got = append(got, string(p))
+		}
+		if diff := cmp.Diff(c.parts, got) + cmp.Diff(c.codes, codes); diff != "" {
+			t.Errorf("%q: %s", c.output, diff)
+		}
+	}
+}

@@ -18,7 +18,7 @@ const EnvWanted = "XFER_LAB"
 const EnvRequire = "XFER_REQUIRE_RIGS"
 
 // Wanted says whether tests may boot machines. It is the one switch: make lab
-// sets XFER_LAB=1, and make test will when the RDMA suites belong to it.
+// sets XFER_LAB=1, and make test does for its last part.
 func Wanted() bool { return os.Getenv(EnvWanted) == "1" }
 
 // Inside says whether this process runs in the lab, and is to test there rather
@@ -42,6 +42,13 @@ func Require(t testing.TB) {
 		}
 		t.Skipf("SKIP: the lab cannot run here: %v", err)
 	}
+}
+
+// Prepare gets what a run needs, which takes long the first time. It fails where
+// the lab cannot run.
+func Prepare(ctx context.Context) error {
+	_, err := prepare(ctx, os.Stderr)
+	return err
 }
 
 // RequireInside skips a test that is for the guest where it is not there.

@@ -21,6 +21,7 @@ const usage = `usage:
   lab [flags] COMMAND [ARG...]        run a program of this computer in the lab
   lab -vms 2 [flags] COMMAND -- COMMAND   on machine A and on machine B
   lab -pkg ./rdma [flags] [-test.FLAG...] run a package's tests there
+  lab -check                          say why it cannot run here, with exit code 1
 flags:
 `
 
@@ -41,6 +42,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	flags.StringVar(&job.OutDir, "out", "", "directory for files that the command writes to $XFER_LAB_OUT")
 	pkg := flags.String("pkg", "", "run the tests of this package")
 	race := flags.Bool("race", false, "with -pkg: with the race detector (slow)")
+	check := flags.Bool("check", false, "only prepare what a run needs")
 	timing := flags.Bool("timing", false, "say how long each step took")
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return 0
@@ -49,6 +51,13 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if *check {
+		if err := lab.Prepare(ctx); err != nil {
+			fmt.Fprintln(stderr, "SKIP: the lab cannot run here:", err)
+			return 1
+		}
+		return 0
+	}
 	job.Cmd = flags.Args()
 	if *pkg != "" {
 		var build []string
