@@ -30,6 +30,9 @@ func SourceError(err error, phase Phase, node NodeID, path string) *Error {
 		if phase == PhaseSubmit || phase == PhaseConnect {
 			e.Reason = SourceNotFound
 		}
+	case errors.Is(err, syscall.ENOTDIR) && phase == PhaseSubmit:
+		// A path was looked up by its name: the last one cannot be meant.
+		e.Reason, e.Hint = SourceNotFound, "a name in the path before the last one is no directory"
 	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
 		e.Reason, e.Hint = SourcePermission, "let the user that xferd runs as read it"
 	case errors.Is(err, syscall.ENXIO), errors.Is(err, syscall.EISDIR), errors.Is(err, syscall.ENOTDIR):

@@ -64,19 +64,32 @@ func (d *Dialer) OpenTarget(ctx context.Context, node transfer.NodeID) (transfer
 }
 
 // Conn returns the connection to a node, for other services of it. The Dialer
-// keeps owning it.
+// keeps owning it. Its errors are of the owner's side: calls that are not of an
+// edge go to the owner.
 func (d *Dialer) Conn(ctx context.Context, node transfer.NodeID) (grpc.ClientConnInterface, error) {
 	c, err := d.conn(node)
 	if err != nil {
-		return nil, err
+		return nil, ofOwner(err)
 	}
 	if err := c.hello(ctx); err != nil {
-		if e, ok := errors.AsType[*transfer.Error](err); ok && e.Reason == transfer.PeerUnreachable {
-			e.Reason, e.Side = transfer.OwnerUnreachable, transfer.SideOwner
-		}
-		return nil, err
+		return nil, ofOwner(err)
 	}
 	return c.cc, nil
+}
+
+// ofOwner says of an error, which is told as that of a target, that it is of an
+// owner.
+func ofOwner(err error) error {
+	e, ok := errors.AsType[*transfer.Error](err)
+	if !ok || e.Side != transfer.SideTarget {
+		return err
+	}
+	own := *e
+	own.Side = transfer.SideOwner
+	if own.Reason == transfer.PeerUnreachable {
+		own.Reason = transfer.OwnerUnreachable
+	}
+	return &own
 }
 
 func (d *Dialer) conn(node transfer.NodeID) (*nodeConn, error) {

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/status"
 
 	"github.com/xferd/xferd/transfer"
@@ -68,20 +69,30 @@ func TestHelloRefusals(t *testing.T) {
 }
 
 func TestLookupFails(t *testing.T) {
-	want := &transfer.Error{Reason: transfer.NodeUnknown, Node: "n2"}
+	want := &transfer.Error{Reason: transfer.NodeUnknown, Side: transfer.SideTarget, Node: "n2"}
 	d := &Dialer{Self: identity("n1", "c"), Lookup: func(transfer.NodeID) (Address, error) { return Address{}, want }}
 	if _, err := d.OpenTarget(t.Context(), "n2"); !errors.Is(err, want) {
 		t.Errorf("error %v", err)
 	}
-	if _, err := d.Conn(t.Context(), "n2"); !errors.Is(err, want) {
+	_, err := d.Conn(t.Context(), "n2")
+	if e, ok := errors.AsType[*transfer.Error](err); !ok || e.Reason != want.Reason || e.Side != transfer.SideOwner || e.Node != "n2" {
 		t.Errorf("error %v", err)
+	}
+	if want.Side != transfer.SideTarget {
+		t.Error("the error of the lookup was changed")
 	}
 }
 
 func TestOneConnection(t *testing.T) {
 	n := startNode(t, "n2", "c", "", echo(make(chan transfer.ToTarget, 10)))
 	d := dialerTo(t, at(n.addr))
-	for range 3 {
+	ping(t, openEdge(t, t.Context(), d))
+	// gRPC calls the connection ready a moment after it was used first.
+	cc := d.conns["n2"].cc
+	for state := cc.GetState(); state != connectivity.Ready; state = cc.GetState() {
+		cc.WaitForStateChange(t.Context(), state)
+	}
+	for range 2 {
 		ping(t, openEdge(t, t.Context(), d))
 	}
 	if _, err := d.Conn(t.Context(), "n2"); err != nil {

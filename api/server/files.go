@@ -94,6 +94,9 @@ func (s *Server) listDir(ctx context.Context, dir string, at *token, limit int) 
 		return nil, s.lookError(ctx, err, dir)
 	}
 	d, err := root.OpenDir(rel)
+	if errors.Is(err, syscall.ENOTDIR) { // it may be there, and something else
+		return nil, &transfer.Error{Reason: transfer.SourceNotRegular, Node: s.cfg.Self, Path: dir, Err: err}
+	}
 	if err != nil {
 		return nil, s.lookError(ctx, err, dir)
 	}

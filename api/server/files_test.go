@@ -57,7 +57,7 @@ func TestFiles(t *testing.T) {
 	}
 	for path, want := range map[string]transfer.Reason{
 		dir + "/none":       transfer.SourceNotFound,
-		dir + "/file/x":     transfer.SourceNotRegular,
+		dir + "/file/x":     transfer.SourceNotFound,
 		dir + "x":           transfer.PathNotAllowed,
 		"/etc/passwd":       transfer.PathNotAllowed,
 		"/secret":           transfer.PathNotAllowed,

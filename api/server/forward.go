@@ -47,6 +47,18 @@ func elsewhere[C, Req, Resp any](s *Server, ctx context.Context, node transfer.N
 	return resp, nil
 }
 
+// unknownSource says of a node that nobody knows that it was named as the source:
+// the node that would own a transfer is not known by another name.
+func unknownSource(err error) error {
+	e, ok := errors.AsType[*transfer.Error](err)
+	if !ok || e.Reason != transfer.NodeUnknown {
+		return err
+	}
+	own := *e
+	own.Side = transfer.SideSource
+	return &own
+}
+
 // remoteError returns the error of a call to another node. What that node
 // answered stays as it is; what happened on the way is told as such.
 func remoteError(ctx context.Context, node transfer.NodeID, err error) error {

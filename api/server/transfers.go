@@ -28,7 +28,7 @@ func (s *transferService) SubmitTransfer(ctx context.Context, req *xferv1.Submit
 		return nil, err
 	}
 	if resp, err := elsewhere(s.Server, ctx, spec.Source, xferv1.NewTransferServiceClient, xferv1.TransferServiceClient.SubmitTransfer, req); resp != nil || err != nil {
-		return resp, err
+		return resp, unknownSource(err)
 	}
 
 	c := callOf(ctx)
