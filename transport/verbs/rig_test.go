@@ -1,9 +1,13 @@
 package verbs
 
 import (
+	"context"
+	"fmt"
 	"log/slog"
 	"net/netip"
+	"sync"
 	"testing"
+	"testing/synctest"
 
 	"go.uber.org/goleak"
 
@@ -19,66 +23,147 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // node is one host of a rig.
 type node struct {
 	*Transport
+	host       int
 	sys        *rdma.System
-	devices    []*rdma.Device
+	audit      *audit
 	send, recv *bufpool.Pool
+
+	mu      sync.Mutex
+	devices []*rdma.Device
+	rig     func([]Rail) ([]Rail, error) // changes what rails says, if set
+
+	stop   context.CancelFunc
+	events sync.WaitGroup
 }
 
-// rig is two hosts on a fabric in this process.
+// setup is what a rig is made of.
+type setup struct {
+	limits   Limits
+	rails    int // devices of each host; 0 is 1
+	pool     int64
+	mtu      [2]rdma.MTU // of source and target
+	message  uint32      // longest work request
+	hidden   bool        // the race detector does not see what devices do
+	deaf     bool        // events of devices are not taken
+	memory   int64       // that the target's devices may have registered
+	trusting bool        // no audit of what is registered where
+}
+
+// rig is two hosts on a fabric in this process. Device k of the source has the
+// address 10.0.k.1, that of the target 10.0.k.2.
 type rig struct {
 	fabric   *rdmatest.Fabric
-	a, b     *rdmatest.Device // of source and target
+	as, bs   []*rdmatest.Device
+	a, b     *rdmatest.Device // the first of source and target
 	src, dst *node
 }
 
-func newRig(t *testing.T, l Limits) *rig {
+func newRig(t *testing.T, s setup) *rig {
 	t.Helper()
-	r := &rig{fabric: rdmatest.New(t, rdmatest.Options{Visible: true})}
-	r.a = r.fabric.Device("n1", rdmatest.DeviceConfig{Addrs: []string{"10.0.0.1"}})
-	r.b = r.fabric.Device("n2", rdmatest.DeviceConfig{Addrs: []string{"10.0.0.2"}})
-	r.src = newNode(t, r.fabric.Driver("n1"), "10.0.0.1", l)
-	r.dst = newNode(t, r.fabric.Driver("n2"), "10.0.0.2", l)
+	r := &rig{fabric: rdmatest.New(t, rdmatest.Options{Visible: !s.hidden})}
+	if s.pool == 0 {
+		s.pool = 64 << 20
+	}
+	for k := range max(s.rails, 1) {
+		for h, all := range []*[]*rdmatest.Device{&r.as, &r.bs} {
+			c := rdmatest.DeviceConfig{Addrs: []string{fmt.Sprintf("10.0.%d.%d", k, h+1)}, MTU: s.mtu[h], MaxMessage: s.message}
+			if h == 1 {
+				c.MaxMemory = s.memory
+			}
+			*all = append(*all, r.fabric.Device(fmt.Sprint("n", h+1), c))
+		}
+	}
+	r.a, r.b = r.as[0], r.bs[0]
+	r.src = newNode(t, r.fabric.Driver("n1"), 1, &s)
+	r.dst = newNode(t, r.fabric.Driver("n2"), 2, &s)
 	return r
 }
 
-func newNode(t *testing.T, d rdma.Driver, local string, l Limits) *node {
+func newNode(t *testing.T, d rdma.Driver, host int, s *setup) *node {
 	t.Helper()
-	n := &node{sys: rdma.New(d), send: bufpool.New(64 << 20), recv: bufpool.New(64 << 20)}
+	n := &node{host: host, audit: &audit{t: t, off: s.trusting}, send: bufpool.New(s.pool), recv: bufpool.New(s.pool)}
+	n.sys = rdma.New(auditDriver{d, n.audit})
+	ctx, stop := context.WithCancel(context.Background())
+	n.stop = stop
+	var err error
+	n.Transport, err = New(Config{
+		Rails: n.rails, Route: n.route,
+		SendPool: n.send, RecvPool: n.recv, Limits: s.limits, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	infos, err := n.sys.Devices()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, i := range infos {
-		dev, err := n.sys.OpenDevice(i.Name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		n.devices = append(n.devices, dev)
+		n.open(t, i.Name)
 	}
-	n.Transport, err = New(Config{
-		Rails:    n.rails,
-		Route:    func(netip.Addr) (netip.Addr, error) { return netip.MustParseAddr(local), nil },
-		SendPool: n.send, RecvPool: n.recv, Limits: l, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
-	})
-	if err != nil {
-		t.Fatal(err)
+	if !s.deaf {
+		for _, dev := range n.devices {
+			n.listen(ctx, dev)
+		}
 	}
 	return n
 }
 
+func (n *node) open(t *testing.T, name string) {
+	t.Helper()
+	dev, err := n.sys.OpenDevice(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.devices = append(n.devices, dev)
+}
+
+// listen takes the events of a device.
+func (n *node) listen(ctx context.Context, dev *rdma.Device) {
+	n.events.Go(func() {
+		for {
+			e, err := dev.NextEvent(ctx)
+			if err != nil {
+				return
+			}
+			n.Event(dev, e)
+		}
+	})
+}
+
+// route is that of a network in which every subnet is a rail.
+func (n *node) route(peer netip.Addr) (netip.Addr, error) {
+	if !peer.Is4() {
+		return netip.Addr{}, fmt.Errorf("no route to %s", peer)
+	}
+	b := peer.As4()
+	b[3] = byte(n.host)
+	return netip.AddrFrom4(b), nil
+}
+
 func (n *node) rails() ([]Rail, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	var rails []Rail
 	for _, d := range n.devices {
 		p, err := d.Port(1)
-		if err != nil {
-			return nil, err
+		if err != nil || p.State != rdma.PortActive {
+			continue
 		}
 		g, err := d.GIDs()
 		if err != nil {
 			return nil, err
 		}
-		usable, _ := RankGIDs(p, g)
-		rails = append(rails, Rail{Device: d, Port: p, GIDs: usable})
+		if usable, _ := RankGIDs(p, g); len(usable) > 0 {
+			rails = append(rails, Rail{Device: d, Port: p, GIDs: usable})
+		}
+	}
+	if n.rig != nil {
+		return n.rig(rails)
+	}
+	if len(rails) == 0 {
+		return nil, unavailable("", transport.PortDown, fmt.Errorf("no port of host %d is up", n.host))
 	}
 	return rails, nil
 }
@@ -89,6 +174,8 @@ func (n *node) close(t *testing.T) {
 	if err := n.Transport.Close(); err != nil {
 		t.Errorf("close: %v", err)
 	}
+	n.stop()
+	n.events.Wait()
 	for _, d := range n.devices {
 		if err := d.Close(); err != nil {
 			t.Errorf("device: %v (open: %v)", err, n.sys.Live())
@@ -104,15 +191,33 @@ func (n *node) close(t *testing.T) {
 	}
 }
 
+// close takes both hosts apart and checks that the devices have nothing left.
 func (r *rig) close(t *testing.T) {
 	t.Helper()
 	r.src.close(t)
 	r.dst.close(t)
+	for _, d := range append(r.as, r.bs...) {
+		c := d.Counters()
+		if n := c.Contexts + c.ProtectionDomains + c.MemoryRegions + c.Channels + c.CompletionQueues + c.QueuePairs; n != 0 && !r.src.audit.lied() && !r.dst.audit.lied() {
+			t.Errorf("%s has %d objects left: %+v", d.Name(), n, c)
+		}
+	}
+}
+
+// inBubble runs a test of a rig on a clock of its own, on which the longest
+// patience costs nothing.
+func inBubble(t *testing.T, s setup, f func(t *testing.T, r *rig)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, s)
+		defer r.close(t)
+		f(t, r)
+	})
 }
 
 func TestConformance(t *testing.T) {
 	transporttest.Run(t, func(t *testing.T) (transport.Acceptor, transport.Dialer, func()) {
-		r := newRig(t, Limits{})
+		r := newRig(t, setup{})
 		return r.dst, r.src, func() { r.close(t) }
 	}, transporttest.Traits{Digests: true})
 }

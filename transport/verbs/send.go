@@ -133,6 +133,7 @@ func (o *outgoing) post(sl *outSlot, cell int, generation uint16) error {
 	o.mu.Unlock()
 	o.stall.owe()
 	p.load.Add(sl.total)
+	bytes := sl.total // once it is posted the slot may be another chunk's at any time
 	d.outstanding.Add(1)
 	p.post.Lock()
 	defer p.post.Unlock()
@@ -147,7 +148,7 @@ func (o *outgoing) post(sl *outSlot, cell int, generation uint16) error {
 		d.outstanding.Add(-1) // the signaled one is the last
 		return fmt.Errorf("%s: request %d of %d: %w", d.path.rail, n+1, len(sl.reqs), err)
 	}
-	o.stats.bytes.Add(sl.total)
+	o.stats.bytes.Add(bytes)
 	return nil
 }
 
