@@ -161,6 +161,7 @@ func serve(args []string, stdout, stderr io.Writer) int {
 	if !ok {
 		return code
 	}
+	defer keepHeapFloor()()
 	fsroot.SetUmaskZero()
 	logging, err := telemetry.NewLogging(stderr, c.Log.Level, telemetry.Format(c.Log.Format))
 	if err != nil {
@@ -277,6 +278,7 @@ func exitCode(err error) int {
 }
 
 func runDev(args []string, stdout, stderr io.Writer) int {
+	defer keepHeapFloor()()
 	fs := flag.NewFlagSet("xferd dev", flag.ContinueOnError)
 	fs.SetOutput(stderr)
 	o := dev.Options{Version: version.String(), Out: stdout}
