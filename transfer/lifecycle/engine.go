@@ -56,6 +56,7 @@ type Config struct {
 	// per second; 0 is none.
 	MaxRate   int64
 	Stall     time.Duration // without progress; 0: 10 minutes
+	OrphanTTL time.Duration // a target lets go by itself after that; 0: 10 minutes
 	Retention time.Duration // of ended transfers; 0: 30 days
 }
 
@@ -64,6 +65,8 @@ type Config struct {
 type Engine struct {
 	cfg   Config
 	table *store.Table[record]
+
+	releases *releases
 
 	wake chan struct{} // to the admission loop, of capacity 1
 	wg   sync.WaitGroup
@@ -84,6 +87,9 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	if cfg.Stall == 0 {
 		cfg.Stall = 10 * time.Minute
 	}
+	if cfg.OrphanTTL == 0 {
+		cfg.OrphanTTL = 10 * time.Minute
+	}
 	if cfg.Retention == 0 {
 		cfg.Retention = 30 * 24 * time.Hour
 	}
@@ -98,6 +104,7 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 		// revision of this one, so that it is told everything again.
 		revision: cfg.Store.Incarnation() << 40,
 	}
+	e.releases = newReleases(cfg.Peers, cfg.OrphanTTL, cfg.Log)
 	return e, e.load(ctx)
 }
 
@@ -120,6 +127,9 @@ func (e *Engine) load(ctx context.Context) error {
 		close(j.stored)
 		e.jobs[r.Transfer.ID] = j
 		e.byUID[r.Transfer.UID] = j
+		if j.t.State.Terminal() && j.holds {
+			e.releases.owe(j)
+		}
 		if s := j.t.State; s == transfer.StateRunning || s == transfer.StatePausing {
 			if _, err := j.step(ctx, evRequeue, nil); err != nil {
 				return err
@@ -140,6 +150,9 @@ func (e *Engine) Run(ctx context.Context) error {
 	e.mu.Lock()
 	e.ctx = ctx
 	e.mu.Unlock()
+	releasing, stopReleasing := context.WithCancel(ctx)
+	defer stopReleasing()
+	e.wg.Go(func() { e.releases.run(releasing) })
 	e.resumeCancelling(ctx)
 	sweep := time.NewTicker(time.Hour)
 	defer sweep.Stop()
@@ -222,13 +235,7 @@ func (e *Engine) expire(ctx context.Context) {
 		// Where it runs by now its watchdog has the same to say.
 		if _, stepErr := j.step(ctx, evExpire, func(t *transfer.Transfer) { t.Err = err }); stepErr != nil {
 			e.cfg.Log.Debug("end a transfer at its deadline", "transfer", j.id, "err", stepErr)
-			continue
 		}
-		e.mu.Lock()
-		if !e.stopping {
-			e.wg.Go(func() { j.free(ctx, transfer.EndCancel) })
-		}
-		e.mu.Unlock()
 	}
 }
 
@@ -313,6 +320,9 @@ func (e *Engine) forget(ctx context.Context) {
 		t := j.current()
 		if !t.State.Terminal() || time.Since(t.Ended) < e.cfg.Retention {
 			continue
+		}
+		if !j.giveUp() {
+			continue // its target is being told this moment
 		}
 		if err := e.cfg.Store.Update(ctx, func(tx *store.Tx) error { return e.table.Delete(tx, j.id) }); err != nil {
 			e.cfg.Log.Error("forget transfer", "transfer", j.id, "err", err)

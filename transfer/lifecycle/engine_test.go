@@ -32,7 +32,7 @@ func (f *fakeEdge) Run(ctx context.Context) (sender.Summary, error) {
 	case f := <-f.end:
 		return f()
 	case end := <-f.stop:
-		return sender.Summary{}, &transfer.Error{Reason: transfer.Cancelled, Err: errors.New(string(rune('0' + end)))}
+		return sender.Summary{Confirmed: end}, &transfer.Error{Reason: transfer.Cancelled, Err: errors.New(string(rune('0' + end)))}
 	case <-ctx.Done():
 		return sender.Summary{}, ctx.Err()
 	}
@@ -41,15 +41,33 @@ func (f *fakeEdge) Run(ctx context.Context) (sender.Summary, error) {
 func (f *fakeEdge) Stop(end transfer.End) { f.once.Do(func() { f.stop <- end }) }
 func (f *fakeEdge) SetMaxRate(n int64)    { f.rate = n }
 
-// fakePeers gives links that nobody reads, or errors.
+// fakePeers gives links that nobody reads, or that serve reads, or errors.
 type fakePeers struct {
-	mu    sync.Mutex
-	err   error
-	opens int
+	mu     sync.Mutex
+	err    error
+	opens  int
+	joined chan struct{}
+	serve  func(transfer.OwnerLink)
 }
 
 func (p *fakePeers) Check(transfer.NodeID) error { return nil }
-func (p *fakePeers) Joined() <-chan struct{}     { return nil }
+func (p *fakePeers) Joined() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.joined
+}
+
+// join lets the target be there, and tells so.
+func (p *fakePeers) join() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.err = nil
+	if p.joined != nil {
+		close(p.joined)
+	}
+	p.joined = make(chan struct{})
+}
+
 func (p *fakePeers) fail(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -60,7 +78,10 @@ func (p *fakePeers) OpenTarget(context.Context, transfer.NodeID) (transfer.Targe
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.opens++
-	l, _ := transfer.Pipe()
+	l, theirs := transfer.Pipe()
+	if p.err == nil && p.serve != nil {
+		go p.serve(theirs)
+	}
 	return l, p.err
 }
 
@@ -78,7 +99,12 @@ func newRig(t *testing.T, dir string) *rig { return newRigLimit(t, dir, 4) }
 
 func newRigLimit(t *testing.T, dir string, limit int) *rig {
 	t.Helper()
-	r := &rig{t: t, dir: dir, peers: &fakePeers{}, edges: make(chan *fakeEdge, 100)}
+	return newRigPeers(t, dir, limit, &fakePeers{joined: make(chan struct{})})
+}
+
+func newRigPeers(t *testing.T, dir string, limit int, peers *fakePeers) *rig {
+	t.Helper()
+	r := &rig{t: t, dir: dir, peers: peers, edges: make(chan *fakeEdge, 100)}
 	s, err := store.Open(t.Context(), filepath.Join(dir, "state"), store.Options{NodeID: "n1", NoSync: true})
 	if err != nil {
 		t.Fatal(err)

@@ -15,7 +15,8 @@ import (
 type record struct {
 	Order    uint64 // of submission
 	SpecHash []byte // Submission.Same
-	Purge    bool   `json:",omitempty"` // the cancel that is under way drops the partials
+	Purge    bool   `json:",omitempty"` // the cancel drops the partials
+	Holds    bool   `json:",omitempty"` // see job.holds
 	Transfer transfer.Transfer
 }
 
@@ -34,16 +35,25 @@ type job struct {
 
 	results sharedLog
 
+	telling chan struct{} // of capacity 1: held by who tells the target to let go
+	refused time.Time     // since when the target is there and does not let go; of releases
+
 	mu      sync.Mutex // guards what follows, and is held over the store's write
 	t       transfer.Transfer
 	edge    Edge          // of the running attempt
 	purge   bool          // asked for with the cancel
 	running bool          // has a goroutine; see Engine.start
 	nudge   chan struct{} // of capacity 1: something was asked, or a node joined
+	// holds: the target may hold the destination for this transfer. It is stored
+	// before an edge is opened, and falls when the target said that it let go.
+	holds bool
 }
 
 func (e *Engine) newJob(r record) *job {
-	j := &job{e: e, id: r.Transfer.ID, order: r.Order, hash: r.SpecHash, t: r.Transfer, purge: r.Purge, nudge: make(chan struct{}, 1), stored: make(chan struct{})}
+	j := &job{e: e, id: r.Transfer.ID, order: r.Order, hash: r.SpecHash, t: r.Transfer, purge: r.Purge, holds: r.Holds, nudge: make(chan struct{}, 1), stored: make(chan struct{}), telling: make(chan struct{}, 1)}
+	if !j.t.State.Terminal() && j.t.Epoch > 0 {
+		j.holds = true // the record may be of a version that did not note it
+	}
 	if j.t.Counters.BytesMoved == nil {
 		j.t.Counters.BytesMoved = map[string]int64{}
 	}
@@ -103,6 +113,9 @@ func (j *job) stepTo(ctx context.Context, on event, result transfer.State, chang
 	}
 	j.announce()
 	j.logStep(old.State)
+	if to.Terminal() && j.holds {
+		j.e.releases.owe(j)
+	}
 	return to, nil
 }
 
@@ -127,7 +140,7 @@ func (j *job) logStep(from transfer.State) {
 // store writes the record. A cancelled context does not stop it: the state of a
 // transfer must not depend on who waits for it.
 func (j *job) store(ctx context.Context) error {
-	r := record{Order: j.order, SpecHash: j.hash, Transfer: j.t, Purge: j.purge}
+	r := record{Order: j.order, SpecHash: j.hash, Transfer: j.t, Purge: j.purge, Holds: j.holds}
 	update := j.e.cfg.Store.Update
 	if j.t.State.Terminal() || j.t.State == transfer.StateCancelling {
 		update = j.e.cfg.Store.UpdateReserved // it ends work, also on a full disk
@@ -155,6 +168,20 @@ func (j *job) edit(ctx context.Context, durable bool, change func(t *transfer.Tr
 		}
 	}
 	j.announce()
+	return nil
+}
+
+// note stores a change of what is not shown to people: watchers are not told.
+func (j *job) note(ctx context.Context, change func(t *transfer.Transfer)) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	old, held := j.t, j.holds
+	change(&j.t)
+	if err := j.store(ctx); err != nil {
+		j.t, j.holds = old, held
+		return err
+	}
+	j.publishLocked()
 	return nil
 }
 

@@ -45,14 +45,19 @@ func (e *Engine) Cancel(ctx context.Context, id string, purge bool, by string) (
 	switch t := j.current(); {
 	case t.State.Terminal() && t.State != transfer.StateSucceeded && purge && t.Epoch > 0:
 		// It is over, but partials may be kept at the target.
-		if err := j.abort(ctx, transfer.EndPurge); err != nil {
+		if err := j.purgeNow(ctx); err != nil {
 			return t, asError(err, e.cfg.Node)
 		}
 		return j.current(), nil
 	case t.State == transfer.StateCancelled:
 		return t, nil // what is over does not change any more
 	}
-	return e.ask(ctx, id, evCancel, func(j *job) { j.purge = j.purge || purge }, by)
+	return e.ask(ctx, id, evCancel, func(j *job) {
+		if purge && !j.purge && j.t.Epoch > 0 {
+			j.holds = true // the partials, if an edge let go already without dropping them
+		}
+		j.purge = j.purge || purge
+	}, by)
 }
 
 // Pause asks a transfer to stop for a while.

@@ -11,12 +11,9 @@ import (
 )
 
 const (
-	firstBackoff = 200 * time.Millisecond
-	maxBackoff   = 30 * time.Second
-	// releaseTimeout bounds how long a cancel waits for a target that does not
-	// answer; its lock then lapses by itself (orphan_ttl).
-	releaseTimeout = 5 * time.Second
-	progressEvery  = 200 * time.Millisecond
+	firstBackoff  = 200 * time.Millisecond
+	maxBackoff    = 30 * time.Second
+	progressEvery = 200 * time.Millisecond
 )
 
 // run drives a job until it is over, paused, or ctx ends (the node stops).
@@ -27,7 +24,9 @@ func (j *job) run(ctx context.Context) {
 		switch t := j.current(); t.State {
 		case transfer.StateRunning, transfer.StatePausing:
 		case transfer.StateCancelling:
-			j.release(ctx)
+			if j.release(ctx); ctx.Err() != nil {
+				return
+			}
 			continue
 		default:
 			return
@@ -40,6 +39,9 @@ func (j *job) run(ctx context.Context) {
 		}
 		if j.conclude(ctx, err) {
 			return
+		}
+		if j.current().State == transfer.StateCancelling {
+			continue
 		}
 		if moved {
 			failures = 0
@@ -60,18 +62,24 @@ func (j *job) attempt(ctx context.Context, w *watchdog) (moved bool, err error) 
 	if err := w.expired(&t); err != nil {
 		return false, err
 	}
-	if err := j.edit(ctx, true, func(t *transfer.Transfer) {
-		t.Epoch++
-		t.Counters.Attempts++
-	}); err != nil {
+	// It is stored with what follows from the attempt, or with the epoch.
+	_ = j.edit(ctx, false, func(t *transfer.Transfer) { t.Counters.Attempts++ })
+	if err := j.e.releases.clear(ctx, &t.Spec); err != nil {
 		return false, err
 	}
-	t = j.current()
 	link, err := j.e.cfg.Peers.OpenTarget(ctx, t.Spec.Target)
 	if err != nil {
 		return false, err
 	}
 	defer link.Close()
+	var held bool
+	if err := j.edit(ctx, true, func(t *transfer.Transfer) {
+		t.Epoch++
+		held, j.holds = j.holds, true
+	}); err != nil {
+		return false, err
+	}
+	t = j.current()
 	obs, err := newObserver(j, w)
 	if err != nil {
 		return false, storeError(err, j.e.cfg.Node)
@@ -87,18 +95,12 @@ func (j *job) attempt(ctx context.Context, w *watchdog) (moved bool, err error) 
 	took := time.Since(began)
 	j.setEdge(nil)
 	stop()
+	j.learn(held, &summary, runErr)
 	if err := obs.close(); err != nil {
 		return obs.moved(), storeError(err, j.e.cfg.Node)
 	}
 	if e := w.given(); e != nil && runErr != nil {
 		return obs.moved(), e
-	}
-	if runErr != nil && summary.Unconfirmed && j.current().State == transfer.StateCancelling {
-		// The target may not know of the cancel, nor whether it is to drop its
-		// partial files: it is told once more.
-		return obs.moved(), &transfer.Error{
-			Reason: transfer.PeerLost, Side: transfer.SideTarget, Phase: transfer.PhaseFinish, Node: t.Spec.Target, Err: runErr,
-		}
 	}
 	if runErr != nil {
 		return obs.moved(), runErr
@@ -155,12 +157,14 @@ func (j *job) conclude(ctx context.Context, err error) bool {
 	var to transfer.State
 	var stepErr error
 	switch {
-	case e.Reason == transfer.Cancelled && j.current().State != transfer.StateRunning:
-		if j.current().State == transfer.StateCancelling {
-			// The edge told the target already: nothing is left to release.
-			to, stepErr = j.step(ctx, evAborted, j.cancelled)
-			break
+	case e.Reason == transfer.Cancelled && j.current().State == transfer.StateCancelling:
+		if j.owes() {
+			// The target may not know of the cancel (the edge was stopped to
+			// pause, or its answer was lost): it is told once more.
+			return false
 		}
+		to, stepErr = j.step(ctx, evAborted, j.cancelled)
+	case e.Reason == transfer.Cancelled && j.current().State != transfer.StateRunning:
 		to, stepErr = j.step(ctx, evAborted, nil)
 	case e.Reason.Transient() && !final(j, e):
 		to, stepErr = j.step(ctx, evRetry, func(t *transfer.Transfer) {
@@ -196,74 +200,17 @@ func (j *job) cancelled(t *transfer.Transfer) {
 	}
 }
 
-// release ends a cancelled transfer that has no running attempt: the target is
-// told, if it can be reached, so that it frees the destination.
-func (j *job) release(ctx context.Context) {
-	j.mu.Lock()
-	end := j.endLocked()
-	j.mu.Unlock()
-	j.free(ctx, end)
-	if ctx.Err() != nil {
-		return
-	}
-	if _, err := j.step(ctx, evAborted, j.cancelled); err != nil {
-		j.e.cfg.Log.Error("store the state of a transfer", "transfer", j.id, "err", err)
-	}
-}
-
-// free makes the target let go of the destination, as far as it can be reached
-// in a short time.
-func (j *job) free(ctx context.Context, end transfer.End) {
-	t := j.current()
-	if t.Epoch == 0 {
-		return // it never heard of the transfer
-	}
-	ctx, cancel := context.WithTimeout(ctx, releaseTimeout)
-	defer cancel()
-	err := j.abort(ctx, end)
-	// A node that has just started does not know the others yet.
-	for err != nil && asError(err, j.e.cfg.Node).Reason.Transient() && j.again(ctx) {
-		err = j.abort(ctx, end)
-	}
-	if err != nil {
-		j.e.cfg.Log.Warn("the target was not told that the transfer is over; its lock lapses by itself",
-			"transfer", j.id, "target", t.Spec.Target, "err", err)
-	}
-}
-
-// again waits a moment, less when a node joins, and reports whether there is
-// time for one more try.
-func (j *job) again(ctx context.Context) bool {
-	timer := time.NewTimer(firstBackoff)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	case <-j.e.cfg.Peers.Joined():
-	}
-	return ctx.Err() == nil
-}
-
-// abort opens an edge only to end it.
-func (j *job) abort(ctx context.Context, end transfer.End) error {
-	if err := j.edit(ctx, true, func(t *transfer.Transfer) { t.Epoch++ }); err != nil {
-		return err
-	}
-	t := j.current()
-	link, err := j.e.cfg.Peers.OpenTarget(ctx, t.Spec.Target)
-	if err != nil {
-		return err
-	}
-	defer link.Close()
-	return sender.Release(ctx, j.sendJob(&t), link, end)
+// backoff is how long to wait after so many failures in a row, at least 1.
+func backoff(failures int) time.Duration {
+	d := min(maxBackoff, firstBackoff<<min(failures-1, 10))
+	return d/2 + rand.N(d/2+1)
 }
 
 // wait holds the next attempt off, with jitter so that the transfers of a node
 // that came back do not all rush to it, until the back-off is over, a node
 // joins, or something is asked of the job.
 func (j *job) wait(ctx context.Context, w *watchdog, failures int) {
-	d := min(maxBackoff, firstBackoff<<min(failures-1, 10))
-	d = d/2 + rand.N(d/2+1)
+	d := backoff(failures)
 	t := j.current()
 	if left, ok := w.left(&t); ok && left < d {
 		d = left

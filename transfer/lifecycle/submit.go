@@ -157,6 +157,9 @@ func (e *Engine) Validate(ctx context.Context, s transfer.Submission) (transfer.
 	if err := e.check(&s); err != nil {
 		return transfer.Plan{}, err
 	}
+	if err := e.releases.clear(ctx, &s.Spec); err != nil {
+		return transfer.Plan{}, err
+	}
 	link, err := e.cfg.Peers.OpenTarget(ctx, s.Spec.Target)
 	if err != nil {
 		return transfer.Plan{}, err

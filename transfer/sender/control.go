@@ -44,6 +44,7 @@ func (e *Edge) handle(m transfer.ToOwner) error {
 			e.result(r)
 		}
 	case *transfer.Opened:
+		e.answered = true
 		return offer(e, e.opened, m)
 	case *transfer.DataReady:
 		return offer(e, e.ready, m)
@@ -52,6 +53,9 @@ func (e *Edge) handle(m transfer.ToOwner) error {
 	case *transfer.Finished:
 		return offer(e, e.finished, m)
 	case *transfer.Refused:
+		e.mu.Lock()
+		e.summary.Refused = !e.answered
+		e.mu.Unlock()
 		return refusal(&e.job, m)
 	case *transfer.DataControl:
 		if err := e.control.take(m); err != nil {

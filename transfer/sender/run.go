@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -62,7 +63,8 @@ func (e *Edge) Run(ctx context.Context) (Summary, error) {
 	if err != nil {
 		fail(err)
 	}
-	if stopped := errors.Is(err, errStopped); stopped || err != nil && opened && linkCtx.Err() == nil && !transfer.ReasonOf(err).Transient() {
+	stopped := errors.Is(err, errStopped)
+	if linkCtx.Err() == nil && (stopped || err != nil && opened && !transfer.ReasonOf(err).Transient()) {
 		end := transfer.EndCancel
 		if stopped {
 			end = e.end
@@ -206,6 +208,9 @@ func (e *Edge) abort(ctx context.Context, end transfer.End) {
 	for {
 		ok, err := awaitFor(ctx, e.finished, abortPing)
 		if ok {
+			e.mu.Lock()
+			e.summary.Confirmed = end
+			e.mu.Unlock()
 			return
 		}
 		now := time.Since(e.began)
@@ -214,10 +219,11 @@ func (e *Edge) abort(ctx context.Context, end transfer.End) {
 			e.out.post(&transfer.Ping{})
 			continue
 		}
-		e.log.Warn("the target did not confirm the end of the edge; it lets go of the destination by itself", "err", err)
-		e.mu.Lock()
-		e.summary.Unconfirmed = true
-		e.mu.Unlock()
+		level := slog.LevelWarn
+		if ctx.Err() != nil {
+			level = slog.LevelDebug // the link or this node is at its end, which is told elsewhere
+		}
+		e.log.Log(context.WithoutCancel(ctx), level, "the target did not confirm the end of the edge", "err", err)
 		return
 	}
 }

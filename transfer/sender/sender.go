@@ -84,10 +84,14 @@ type Summary struct {
 	TargetStats  transport.Stats
 	Checked      transfer.Checked // where the target could not verify as it was asked to
 	Transport    string           // that was used last; empty when nothing was moved
-	// Unconfirmed: the edge was stopped, and the target did not say that it let
-	// the destination go as Stop asked.
-	Unconfirmed bool
-	Progress    Progress
+	// Confirmed is how the target said that it left the destination, of an edge
+	// that ended early. It is 0 where the target said nothing: then it may hold
+	// the destination.
+	Confirmed transfer.End
+	// Refused: the target did not open the edge. What it held before it holds
+	// still.
+	Refused  bool
+	Progress Progress
 }
 
 const (
@@ -128,6 +132,7 @@ type Edge struct {
 	heard     atomic.Int64 // time.Duration since began, of the last message
 	stopping  chan struct{}
 	stopOnce  sync.Once
+	answered  bool         // Opened came; of receive alone
 	end       transfer.End // set before stopping is closed
 
 	fail context.CancelCauseFunc // ends the work of Run with an error

@@ -251,7 +251,9 @@ func TestOpenIsComplete(t *testing.T) {
 
 func TestRefused(t *testing.T) {
 	r := newRig(t, map[string]int{"a": 10}, func(r *rig) { r.target.refuse = &transfer.Error{Reason: transfer.DestBusy} })
-	r.fails(transfer.DestBusy)
+	if s, err := r.edge.Run(t.Context()); transfer.ReasonOf(err) != transfer.DestBusy || !s.Refused || s.Confirmed != 0 {
+		t.Errorf("%v, refused %v, confirmed %v", err, s.Refused, s.Confirmed)
+	}
 }
 
 func TestMissingSourceLetsTheDestinationGo(t *testing.T) {

@@ -85,8 +85,8 @@ func TestStopOfATargetThatTakesLong(t *testing.T) {
 				r.edge.Stop(transfer.EndPause)
 			}()
 			s, err := r.edge.Run(t.Context())
-			if transfer.ReasonOf(err) != transfer.Cancelled || s.Unconfirmed != tt.unconfirmed {
-				t.Errorf("an end that takes %v: %v, unconfirmed %v", tt.takes, err, s.Unconfirmed)
+			if transfer.ReasonOf(err) != transfer.Cancelled || (s.Confirmed != transfer.EndPause) != tt.unconfirmed {
+				t.Errorf("an end that takes %v: %v, confirmed %v", tt.takes, err, s.Confirmed)
 			}
 		})
 	}

@@ -292,7 +292,7 @@ func (n *Node) assemble(ctx context.Context, o Options) (err error) {
 		},
 		Draining: n.drain.on, Policy: transfer.Policy(n.cfg.Transport.Policy),
 		MaxRunning: n.cfg.Limits.Transfers, MaxQueued: n.cfg.Limits.Queued, MaxRate: n.cfg.Limits.Bandwidth,
-		Stall: n.cfg.Times.Stall, Retention: n.cfg.Times.Retention,
+		Stall: n.cfg.Times.Stall, Retention: n.cfg.Times.Retention, OrphanTTL: n.cfg.Times.OrphanTTL,
 	}); err != nil {
 		return err
 	}
