@@ -46,7 +46,8 @@ type job struct {
 	nudge   chan struct{} // of capacity 1: something was asked, or a node joined
 	// holds: the target may hold the destination for this transfer. It is stored
 	// before an edge is opened, and falls when the target said that it let go.
-	holds bool
+	holds  bool
+	waited transfer.Reason // that the log was told of, while it waits
 }
 
 func (e *Engine) newJob(r record) *job {
@@ -135,6 +136,33 @@ func (j *job) logStep(from transfer.State) {
 		args = append(args, "reason", string(t.Err.Reason), "err", t.Err.Error())
 	}
 	j.e.cfg.Log.Info("transfer "+strings.ToLower(string(t.State)), args...)
+}
+
+// logWait tells the log that the transfer waits for its next attempt, once for
+// each reason.
+func (j *job) logWait(d time.Duration) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	t := &j.t
+	if t.State != transfer.StateRunning || t.WaitingReason == "" || t.WaitingReason == j.waited {
+		return
+	}
+	j.waited = t.WaitingReason
+	j.e.cfg.Log.Info("transfer waits", "transfer", t.Name(), "uid", t.UID.String(), "target", string(t.Spec.Target),
+		"reason", string(t.WaitingReason), "err", t.WaitingDetail, "attempts", t.Counters.Attempts, "next_attempt", d.Round(time.Millisecond))
+}
+
+// logGoesOn tells the log that the wait is over, if it was told of one.
+func (j *job) logGoesOn() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.waited == "" {
+		return
+	}
+	t := &j.t
+	j.e.cfg.Log.Info("transfer goes on", "transfer", t.Name(), "uid", t.UID.String(), "target", string(t.Spec.Target),
+		"waited_for", string(j.waited), "attempts", t.Counters.Attempts)
+	j.waited = ""
 }
 
 // store writes the record. A cancelled context does not stop it: the state of a

@@ -140,6 +140,7 @@ func (o *observer) moved() bool {
 
 // Opened implements sender.Observer.
 func (o *observer) Opened(m *transfer.Opened) {
+	o.j.logGoesOn()
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.opened, o.dirty = m, true

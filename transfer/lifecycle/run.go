@@ -216,6 +216,7 @@ func (j *job) wait(ctx context.Context, w *watchdog, failures int) {
 		d = left
 	}
 	_ = j.edit(ctx, false, func(t *transfer.Transfer) { t.NextAttempt = time.Now().Add(d) })
+	j.logWait(d)
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	joined := j.e.cfg.Peers.Joined()
