@@ -1,11 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
 	"path/filepath"
 	"time"
+
+	"google.golang.org/protobuf/proto"
 
 	"github.com/xferd/xferd/api/client"
 	xferv1 "github.com/xferd/xferd/api/xfer/v1"
@@ -22,7 +25,7 @@ func latency(ctx context.Context, o options) error {
 		return err
 	}
 	defer os.RemoveAll(root)
-	cl, err := startCluster(ctx, o, root)
+	cl, err := startCluster(ctx, o, root, "--limits-transfers", "1")
 	if err != nil {
 		return err
 	}
@@ -60,16 +63,8 @@ func latency(ctx context.Context, o options) error {
 	fmt.Printf("submit to stored and answered   %v\n", median(accepted).Round(10*time.Microsecond))
 	fmt.Printf("submit to published and told    %v (the first byte is there earlier)\n", median(whole).Round(10*time.Microsecond))
 
-	// A blocked first transfer would hold the others in the queue only with
-	// limits.transfers: 1; paused ones stay without that.
-	for i := range queued {
-		t, err := c.Submit(ctx, "", spec(1_000_000+i))
-		if err == nil {
-			_, err = c.Pause(ctx, t.GetName())
-		}
-		if err != nil && client.ReasonOf(err) != "ALREADY_FINISHED" {
-			return err
-		}
+	if err := fillQueue(ctx, o, root, c, spec); err != nil {
+		return err
 	}
 	var list []time.Duration
 	for range o.rounds {
@@ -80,6 +75,33 @@ func latency(ctx context.Context, o options) error {
 		}
 		list = append(list, time.Since(start))
 	}
-	fmt.Printf("xferctl transfers ls of %d       %v\n", queued+len(whole), median(list).Round(100*time.Microsecond))
+	fmt.Printf("xferctl transfers ls of %d       %v\n", 1+queued+len(whole), median(list).Round(100*time.Microsecond))
+	return nil
+}
+
+// fillQueue lets one transfer run that will not end, with as many behind it.
+func fillQueue(ctx context.Context, o options, root string, c *client.Client, spec func(int) *xferv1.TransferSpec) error {
+	slow := filepath.Join(root, "slow")
+	if err := os.WriteFile(slow, bytes.Repeat([]byte("slow"), 32<<20), 0o600); err != nil {
+		return err
+	}
+	long := client.Copy("n1", slow, "n2", slow+"-copy")
+	long.MaxBytesPerSecond = proto.Int64(1 << 20)
+	first, err := c.Submit(ctx, "", long)
+	if err != nil {
+		return err
+	}
+	for i := range queued {
+		if _, err := c.Submit(ctx, "", spec(1_000_000+i)); err != nil {
+			return err
+		}
+	}
+	page, err := c.Get(ctx, first.GetName())
+	if err != nil {
+		return err
+	}
+	if page.GetState() != xferv1.State_STATE_RUNNING {
+		return fmt.Errorf("the transfer that holds the queue is %v", page.GetState())
+	}
 	return nil
 }

@@ -98,6 +98,18 @@ func (d daemon) read() (c counters, err error) {
 	return c, nil
 }
 
+// awaitChildren waits until the daemon has collected what it forked for a run:
+// their CPU time is counted only then. The servers of rsync and ssh end a
+// moment after their client.
+func (d daemon) awaitChildren() {
+	list := fmt.Sprintf("/proc/%d/task/%d/children", d.pid, d.pid)
+	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		if b, err := os.ReadFile(list); err != nil || len(b) == 0 {
+			return
+		}
+	}
+}
+
 // measure runs f and returns what it and the daemons cost.
 func measure(daemons []daemon, trace string, f func(u *usage) error) (u usage, err error) {
 	u.trace = trace
@@ -113,6 +125,7 @@ func measure(daemons []daemon, trace string, f func(u *usage) error) (u usage, e
 	}
 	u.wall = time.Since(start)
 	for i, d := range daemons {
+		d.awaitChildren()
 		after, err := d.read()
 		if err != nil {
 			return u, err

@@ -29,8 +29,9 @@ func (c *cluster) ctl(ctx context.Context, u *usage, args ...string) *exec.Cmd {
 	return u.command(ctx, filepath.Join(c.bin, "xferctl"), append([]string{"--server", "unix://" + c.socket}, args...)...)
 }
 
-// startCluster runs n1 and n2, both exporting root.
-func startCluster(ctx context.Context, o options, root string) (*cluster, error) {
+// startCluster runs n1 and n2, both exporting root, with flags of xferd beside
+// those that all need.
+func startCluster(ctx context.Context, o options, root string, flags ...string) (*cluster, error) {
 	bin, err := filepath.Abs(o.bin)
 	if err != nil {
 		return nil, err
@@ -56,6 +57,7 @@ func startCluster(ctx context.Context, o options, root string) (*cluster, error)
 			"--listen-control", "127.0.0.1:0", "--listen-data", "127.0.0.1:0", "--listen-http", "",
 			"--listen-gossip", fmt.Sprintf("127.0.0.1:%d", port), "--listen-socket", filepath.Join(sockets, name+".sock"),
 			"--listen-socket-group", "", "--log-level", "warn", "--log-format", "text"}
+		args = append(args, flags...)
 		if gossip != "" {
 			args = append(args, "--join", gossip)
 		}
