@@ -30,6 +30,17 @@ func (a *audit) lie() {
 	a.lies, a.hasLied, a.off = true, true, true
 }
 
+// writable lists what is open to writes by others: addresses with their keys.
+func (a *audit) writable() map[uintptr]*auditMR {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	all := map[uintptr]*auditMR{}
+	for m := range a.open {
+		all[m.from] = m
+	}
+	return all
+}
+
 func (a *audit) lying() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -8,6 +8,7 @@ import (
 	mrand "math/rand/v2"
 	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/xferd/xferd/transport"
@@ -113,6 +114,8 @@ type edge struct {
 
 	// taps of the control stream, before the first message of a source is sent.
 	toTarget, toSource tap
+	// asleep is a source whose process stands still: it hears nothing.
+	asleep atomic.Bool
 }
 
 // tap looks at the nth message of one direction, from 0 on, and may change it.
@@ -121,8 +124,18 @@ type tap func(n int, msg []byte) ([]byte, error)
 
 type tapped struct {
 	transport.Control
-	n   int
-	tap tap
+	n      int
+	tap    tap
+	asleep *atomic.Bool
+}
+
+func (c *tapped) Receive(ctx context.Context) ([]byte, error) {
+	msg, err := c.Control.Receive(ctx)
+	if c.asleep != nil && c.asleep.Load() {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return msg, err
 }
 
 var errCut = errors.New("the process died")
@@ -166,7 +179,7 @@ func (r *rig) dial(ctx context.Context, e *edge) error {
 func (e *edge) control(context.Context) (transport.Control, error) {
 	source, target := transporttest.Controls()
 	go func() { _ = e.in.Join(&tapped{Control: target, tap: e.toSource}) }() // Close of the edge waits for it
-	return &tapped{Control: source, tap: e.toTarget}, nil
+	return &tapped{Control: source, tap: e.toTarget, asleep: &e.asleep}, nil
 }
 
 // connect prepares and dials an edge that has to come up.
