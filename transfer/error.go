@@ -62,6 +62,7 @@ const (
 	OwnerUnreachable   Reason = "OWNER_UNREACHABLE"
 	NodeDraining       Reason = "NODE_DRAINING"
 	NodeStopping       Reason = "NODE_STOPPING"
+	NodeBusy           Reason = "NODE_BUSY"
 	QueueFull          Reason = "QUEUE_FULL"
 	StaleEpoch         Reason = "STALE_EPOCH"
 	Compacted          Reason = "COMPACTED"
@@ -168,7 +169,7 @@ func ReasonOf(err error) Reason {
 // after a while, since nothing has to be mended by a person first.
 func (r Reason) Transient() bool {
 	switch r {
-	case PeerUnreachable, PeerLost, NodeStopping, StaleEpoch, LocalFDLimit, Stalled:
+	case PeerUnreachable, PeerLost, NodeStopping, NodeBusy, StaleEpoch, LocalFDLimit, Stalled:
 		return true
 	case NodeUnknown:
 		// Submit refuses nodes that were never heard of. A node that runs a

@@ -32,6 +32,9 @@ func (j *job) run(ctx context.Context) {
 			return
 		}
 		moved, err := j.attempt(ctx, w)
+		if transfer.ReasonOf(err) == transfer.NodeBusy {
+			w.feed() // the target is there and says that its turn comes
+		}
 		if ctx.Err() != nil {
 			// The node stops: the state stays as it is and is taken up at the
 			// next start.

@@ -21,6 +21,7 @@ const (
 	DefaultCredits    = 8192
 	DefaultPartialTTL = 7 * 24 * time.Hour
 	DefaultOrphanTTL  = 10 * time.Minute
+	DefaultIncoming   = 64
 )
 
 // openTimeout bounds the wait for the first message of an edge.
@@ -45,6 +46,9 @@ type Config struct {
 	PartialTTL, OrphanTTL time.Duration
 	Credits               uint64 // entries that an owner may have without a result
 	MaxTemps              int    // open temporary files of large files, of one edge
+	// MaxIncoming is how many edges of other nodes may be open at a time; one
+	// more is refused with NODE_BUSY.
+	MaxIncoming int
 }
 
 // Peer is the authenticated other end of a control stream.
@@ -76,6 +80,7 @@ type Receiver struct {
 	closed  bool
 	locks   map[transfer.UID]*lock
 	edges   map[transfer.UID]*edge
+	places  map[transfer.UID]int // edges that count towards MaxIncoming
 	claimed map[string]bool      // partials that an edge is adopting
 	refs    map[transfer.UID]int // partials in the index, by the journal they need
 }
@@ -98,6 +103,9 @@ func New(ctx context.Context, cfg Config) (*Receiver, error) {
 	if cfg.MaxTemps <= 0 {
 		cfg.MaxTemps = maxTemps
 	}
+	if cfg.MaxIncoming <= 0 {
+		cfg.MaxIncoming = DefaultIncoming
+	}
 	if cfg.PartialTTL <= 0 {
 		cfg.PartialTTL = DefaultPartialTTL
 	}
@@ -109,6 +117,7 @@ func New(ctx context.Context, cfg Config) (*Receiver, error) {
 		journals: &journals{store: cfg.Store, open: map[transfer.UID]*journal{}},
 		locks:    map[transfer.UID]*lock{},
 		edges:    map[transfer.UID]*edge{},
+		places:   map[transfer.UID]int{},
 		claimed:  map[string]bool{},
 		refs:     map[transfer.UID]int{},
 		slots:    nodeSlots(),
@@ -141,6 +150,12 @@ func (r *Receiver) Serve(ctx context.Context, p Peer, link transfer.OwnerLink) e
 	if err != nil {
 		return err
 	}
+	leave, terr := r.takePlace(p, m)
+	if terr != nil {
+		_ = link.Send(ctx, &transfer.Refused{Err: terr})
+		return terr
+	}
+	defer leave()
 	e, opened, terr := r.open(running{ctx, cancel}, p, m)
 	if terr != nil {
 		_ = link.Send(ctx, &transfer.Refused{Err: terr})

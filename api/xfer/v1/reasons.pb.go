@@ -267,6 +267,8 @@ const (
 	Reason_REASON_PROTOCOL_ERROR Reason = 57
 	// A fault of xferd itself.
 	Reason_REASON_INTERNAL Reason = 58
+	// As many transfers come in at the node as it takes at a time.
+	Reason_REASON_NODE_BUSY Reason = 59
 )
 
 // Enum value maps for Reason.
@@ -331,6 +333,7 @@ var (
 		56: "REASON_CANCELLED",
 		57: "REASON_PROTOCOL_ERROR",
 		58: "REASON_INTERNAL",
+		59: "REASON_NODE_BUSY",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":            0,
@@ -392,6 +395,7 @@ var (
 		"REASON_CANCELLED":              56,
 		"REASON_PROTOCOL_ERROR":         57,
 		"REASON_INTERNAL":               58,
+		"REASON_NODE_BUSY":              59,
 	}
 )
 
@@ -546,7 +550,7 @@ const file_xfer_v1_reasons_proto_rawDesc = "" +
 	"\x14STATUS_CODE_INTERNAL\x10\r\x12\x1b\n" +
 	"\x17STATUS_CODE_UNAVAILABLE\x10\x0e\x12\x19\n" +
 	"\x15STATUS_CODE_DATA_LOSS\x10\x0f\x12\x1f\n" +
-	"\x1bSTATUS_CODE_UNAUTHENTICATED\x10\x10*\xc6,\n" +
+	"\x1bSTATUS_CODE_UNAUTHENTICATED\x10\x10*\xa6-\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x97\x01\n" +
 	"\x13REASON_INVALID_SPEC\x10\x01\x1a~\xc2\xd0\x18z\b\x03\x10\x02\"tThe request is not valid: a field is missing, out of its range, or contradicts another. The message names the field.\x12\x9b\x01\n" +
@@ -623,7 +627,9 @@ const file_xfer_v1_reasons_proto_rawDesc = "" +
 	"\x1dREASON_ENCRYPTION_UNAVAILABLE\x107\x1a5\xc2\xd0\x181\b\t\x10\x01\"+Encryption was demanded and can not be had.\x126\n" +
 	"\x10REASON_CANCELLED\x108\x1a \xc2\xd0\x18\x1c\b\x01\x10\r\"\x16Somebody cancelled it.\x12G\n" +
 	"\x15REASON_PROTOCOL_ERROR\x109\x1a,\xc2\xd0\x18(\b\r\x10\x01\"\"A node sent what it must not send.\x127\n" +
-	"\x0fREASON_INTERNAL\x10:\x1a\"\xc2\xd0\x18\x1e\b\r\x10\x01\"\x18A fault of xferd itself.:Y\n" +
+	"\x0fREASON_INTERNAL\x10:\x1a\"\xc2\xd0\x18\x1e\b\r\x10\x01\"\x18A fault of xferd itself.\x12^\n" +
+	"\x10REASON_NODE_BUSY\x10;\x1aH\xc2\xd0\x18D\b\b\x10\n" +
+	"\x18\x01\"<As many transfers come in at the node as it takes at a time.:Y\n" +
 	"\vreason_info\x12!.google.protobuf.EnumValueOptions\x18\x88\x8a\x03 \x01(\v2\x13.xfer.v1.ReasonInfoR\n" +
 	"reasonInfoB+Z)github.com/xferd/xferd/api/xfer/v1;xferv1b\x06proto3"
 

@@ -2474,7 +2474,8 @@ type Error struct {
 	// "source", "destination", "owner" or "client"; may be empty.
 	Side string `protobuf:"bytes,2,opt,name=side,proto3" json:"side,omitempty"`
 	// What that side was doing: "submit", "connect", "scan", "compare", "read",
-	// "move", "write", "verify", "publish", "delete" or "finish"; may be empty.
+	// "move", "write", "verify", "publish", "delete" or "finish"; of a look at
+	// files, which is no part of a transfer, "list" or "stat"; may be empty.
 	Phase string `protobuf:"bytes,3,opt,name=phase,proto3" json:"phase,omitempty"`
 	// Node id; may be empty.
 	Node string `protobuf:"bytes,4,opt,name=node,proto3" json:"node,omitempty"`

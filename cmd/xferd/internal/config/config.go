@@ -61,6 +61,7 @@ type Transport struct {
 type Limits struct {
 	Transfers int   // running as owner
 	Queued    int   // waiting as owner
+	Incoming  int   // running as target, of other nodes
 	Bandwidth int64 // bytes per second of one transfer that asks for no lower one; 0: none
 }
 
@@ -85,7 +86,7 @@ func Default() Config {
 		Labels:       map[string]string{},
 		Transport:    Transport{Policy: "auto"},
 		BufferMemory: 256 << 20,
-		Limits:       Limits{Transfers: 64, Queued: 10_000},
+		Limits:       Limits{Transfers: 64, Queued: 10_000, Incoming: 64},
 		Times: Times{
 			Stall: 10 * time.Minute, PartialTTL: 168 * time.Hour,
 			OrphanTTL: 10 * time.Minute, Retention: 720 * time.Hour,
@@ -156,6 +157,7 @@ var settings = []setting{
 	}},
 	{"limits.transfers", "transfers that this node runs at a time as owner", false, count(func(c *Config) *int { return &c.Limits.Transfers })},
 	{"limits.queued", "transfers that may wait on this node", false, count(func(c *Config) *int { return &c.Limits.Queued })},
+	{"limits.incoming", "transfers of other nodes that this node is the target of at a time", false, count(func(c *Config) *int { return &c.Limits.Incoming })},
 	{"limits.bandwidth", "rate of each transfer, such as 500MB/s; 0B: no limit", false, func(c *Config, v string) (err error) {
 		c.Limits.Bandwidth, err = quantity.ParseRate(v)
 		return err

@@ -268,8 +268,8 @@ func (n *Node) assemble(ctx context.Context, o Options) (err error) {
 	if n.receiver, err = receiver.New(ctx, receiver.Config{
 		Node: self, Exports: n.exports.Load, Store: n.store, Pool: n.recvPool,
 		Acceptors: acceptors, Order: order,
-		Draining: n.drain.on,
-		Log:      n.log, PartialTTL: n.cfg.Times.PartialTTL, OrphanTTL: n.cfg.Times.OrphanTTL,
+		Draining: n.drain.on, MaxIncoming: n.cfg.Limits.Incoming,
+		Log: n.log, PartialTTL: n.cfg.Times.PartialTTL, OrphanTTL: n.cfg.Times.OrphanTTL,
 	}); err != nil {
 		return err
 	}
