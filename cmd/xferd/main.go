@@ -8,11 +8,9 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/signal"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -48,6 +46,10 @@ const usage = `usage:
 Every key of the configuration file is also a flag (--listen-control for
 listen: {control: ...}) and an environment variable (XFERD_LISTEN_CONTROL).
 A flag beats the environment, the environment beats the file.
+
+SIGHUP reads the file again and takes over exports, transport.policy, limits.*,
+times.stall, times.retention and log.level; the log says which keys changed, and
+which of them need a restart. A file with a mistake changes nothing.
 `
 
 func main() {
@@ -180,13 +182,24 @@ func serve(args []string, stdout, stderr io.Writer) int {
 	if err := systemd.Notify("READY=1"); err != nil {
 		log.Warn("tell the service manager", "err", err)
 	}
-	stopReload := onHangup(ctx, log, func() error {
-		c, _, code, ok := load("xferd", args, io.Discard, stderr)
-		if !ok {
-			return fmt.Errorf("the configuration is not taken over (exit code would be %d)", code)
-		}
-		return errors.Join(logging.SetLevel(c.Log.Level), n.Reload(c))
-	})
+	r := &reloader{
+		log: log, started: c, running: c,
+		load: func() (config.Config, error) {
+			c, _, code, ok := load("xferd", args, io.Discard, stderr)
+			if !ok {
+				return c, fmt.Errorf("the configuration is not taken over (exit code would be %d)", code)
+			}
+			return c, nil
+		},
+		apply: func(c config.Config) error {
+			err := n.Reload(c)
+			if err != nil {
+				return err
+			}
+			return logging.SetLevel(c.Log.Level)
+		},
+	}
+	stopReload := r.onHangup(ctx)
 	err = n.Run(ctx)
 	stopReload()
 	_ = systemd.Notify("STOPPING=1")
@@ -223,34 +236,6 @@ func signals() (context.Context, func()) {
 		close(c)
 		<-done
 		cancel()
-	}
-}
-
-// onHangup calls reload at every SIGHUP until ctx ends or the function that it
-// returns was called. A configuration that cannot be taken over changes nothing.
-func onHangup(ctx context.Context, log *slog.Logger, reload func() error) (stop func()) {
-	ctx, cancel := context.WithCancel(ctx)
-	c := make(chan os.Signal, 1)
-	signal.Notify(c, syscall.SIGHUP)
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-c:
-			}
-			if err := reload(); err != nil {
-				log.Error("reload", "err", err)
-				continue
-			}
-			log.Info("configuration reloaded: exports, log level")
-		}
-	})
-	return func() {
-		signal.Stop(c)
-		cancel()
-		wg.Wait()
 	}
 }
 

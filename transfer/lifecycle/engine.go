@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/xferd/xferd/internal/fsroot"
@@ -47,17 +48,8 @@ type Config struct {
 	Draining func() bool
 	Log      *slog.Logger
 
-	MaxRunning int
-	MaxQueued  int
-	// Policy replaces the auto of a spec: PolicyTCP where the node's operator
-	// wants no other transport. Empty is PolicyAuto.
-	Policy transfer.Policy
-	// MaxRate is the default and the upper bound of a transfer's rate, in bytes
-	// per second; 0 is none.
-	MaxRate   int64
-	Stall     time.Duration // without progress; 0: 10 minutes
+	Limits    Limits        // to begin with; see Engine.SetLimits
 	OrphanTTL time.Duration // a target lets go by itself after that; 0: 10 minutes
-	Retention time.Duration // of ended transfers; 0: 30 days
 }
 
 // Engine owns the transfers whose source is this node. Its methods may be
@@ -67,6 +59,7 @@ type Engine struct {
 	table *store.Table[record]
 
 	releases *releases
+	limits   atomic.Pointer[Limits]
 
 	wake chan struct{} // to the admission loop, of capacity 1
 	wg   sync.WaitGroup
@@ -84,14 +77,8 @@ type Engine struct {
 // New loads the transfers of the store. Those that ran when the node stopped
 // are queued again.
 func New(ctx context.Context, cfg Config) (*Engine, error) {
-	if cfg.Stall == 0 {
-		cfg.Stall = 10 * time.Minute
-	}
 	if cfg.OrphanTTL == 0 {
 		cfg.OrphanTTL = 10 * time.Minute
-	}
-	if cfg.Retention == 0 {
-		cfg.Retention = 30 * 24 * time.Hour
 	}
 	e := &Engine{
 		cfg:     cfg,
@@ -104,6 +91,7 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 		// revision of this one, so that it is told everything again.
 		revision: cfg.Store.Incarnation() << 40,
 	}
+	e.limits.Store(new(cfg.Limits.complete()))
 	e.releases = newReleases(cfg.Peers, cfg.OrphanTTL, cfg.Log)
 	return e, e.load(ctx)
 }
@@ -242,7 +230,7 @@ func (e *Engine) expire(ctx context.Context) {
 func (e *Engine) choose() *job {
 	var queue []waiting
 	var jobs []*job
-	running, places := map[string]int{}, e.cfg.MaxRunning
+	running, places := map[string]int{}, e.limits.Load().MaxRunning
 	for _, j := range e.snapshot() {
 		t := j.current()
 		switch t.State {
@@ -318,7 +306,7 @@ func (e *Engine) job(id string) (*job, error) {
 func (e *Engine) forget(ctx context.Context) {
 	for _, j := range e.snapshot() {
 		t := j.current()
-		if !t.State.Terminal() || time.Since(t.Ended) < e.cfg.Retention {
+		if !t.State.Terminal() || time.Since(t.Ended) < e.limits.Load().Retention {
 			continue
 		}
 		if !j.giveUp() {

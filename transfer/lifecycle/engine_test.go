@@ -128,7 +128,7 @@ func newRigPeers(t *testing.T, dir string, limit int, peers *fakePeers) *rig {
 			r.edges <- f
 			return f
 		},
-		MaxRunning: limit, MaxQueued: 5,
+		Limits: Limits{MaxRunning: limit, MaxQueued: 5},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -38,12 +38,12 @@ type job struct {
 	telling chan struct{} // of capacity 1: held by who tells the target to let go
 	refused time.Time     // since when the target is there and does not let go; of releases
 
-	mu      sync.Mutex // guards what follows, and is held over the store's write
-	t       transfer.Transfer
-	edge    Edge          // of the running attempt
-	purge   bool          // asked for with the cancel
-	running bool          // has a goroutine; see Engine.start
-	nudge   chan struct{} // of capacity 1: something was asked, or a node joined
+	mu      sync.Mutex        // guards what follows, and is held over the store's write
+	t       transfer.Transfer // its rate is the one that was asked for, until it ends
+	edge    Edge              // of the running attempt
+	purge   bool              // asked for with the cancel
+	running bool              // has a goroutine; see Engine.start
+	nudge   chan struct{}     // of capacity 1: something was asked, or a node joined
 	// holds: the target may hold the destination for this transfer. It is stored
 	// before an edge is opened, and falls when the target said that it let go.
 	holds  bool
@@ -68,6 +68,9 @@ func (j *job) current() transfer.Transfer { return *j.snap.Load() }
 func (j *job) publishLocked() {
 	t := j.t
 	t.Counters = t.Counters.Clone()
+	if !t.State.Terminal() {
+		t.Spec.MaxRate = j.e.limits.Load().rate(t.Spec.MaxRate)
+	}
 	j.snap.Store(&t)
 }
 
@@ -106,6 +109,7 @@ func (j *job) stepTo(ctx context.Context, on event, result transfer.State, chang
 	}
 	if to.Terminal() && j.t.Ended.IsZero() {
 		j.t.Ended = time.Now()
+		j.t.Spec.MaxRate = j.e.limits.Load().rate(j.t.Spec.MaxRate)
 		j.t.WaitingReason, j.t.WaitingDetail, j.t.NextAttempt = "", "", time.Time{}
 	}
 	if err := j.store(ctx); err != nil {

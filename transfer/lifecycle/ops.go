@@ -159,11 +159,8 @@ func (e *Engine) Update(ctx context.Context, id string, u transfer.Update) (tran
 		}
 		if u.MaxRate != nil {
 			t.Spec.MaxRate = *u.MaxRate
-			if m := e.cfg.MaxRate; m > 0 && (t.Spec.MaxRate == 0 || t.Spec.MaxRate > m) {
-				t.Spec.MaxRate = m
-			}
 			if j.edge != nil {
-				j.edge.SetMaxRate(t.Spec.MaxRate)
+				j.edge.SetMaxRate(e.limits.Load().rate(t.Spec.MaxRate))
 			}
 		}
 		if u.Deadline != nil {

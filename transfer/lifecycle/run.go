@@ -18,7 +18,7 @@ const (
 
 // run drives a job until it is over, paused, or ctx ends (the node stops).
 func (j *job) run(ctx context.Context) {
-	w := &watchdog{limit: j.e.cfg.Stall}
+	w := &watchdog{limit: func() time.Duration { return j.e.limits.Load().Stall }}
 	w.feed()
 	for failures := 0; ; {
 		switch t := j.current(); t.State {
@@ -113,7 +113,7 @@ func (j *job) attempt(ctx context.Context, w *watchdog) (moved bool, err error) 
 		t.Err = end
 		t.Counters.Deleted += summary.Deleted
 		t.Path.Target = summary.TargetStats
-		t.Path.Bottleneck = bottleneck(&t.Path, took, t.Spec.MaxRate)
+		t.Path.Bottleneck = bottleneck(&t.Path, took, j.e.limits.Load().rate(t.Spec.MaxRate))
 		t.Path.Weaken(summary.Checked)
 	})
 	return true, err

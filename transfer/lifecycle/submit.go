@@ -105,7 +105,7 @@ func (e *Engine) enqueue(s *transfer.Submission, retryOf string) (*job, bool, er
 			queued++
 		}
 	}
-	if queued >= e.cfg.MaxQueued {
+	if queued >= e.limits.Load().MaxQueued {
 		return nil, false, &transfer.Error{
 			Reason: transfer.QueueFull, Side: transfer.SideOwner, Phase: transfer.PhaseSubmit, Node: e.cfg.Node,
 			Err:  fmt.Errorf("%d transfers wait already (limits.queued)", queued),
@@ -138,11 +138,8 @@ func (e *Engine) check(s *transfer.Submission) error {
 			Hint: "undo it with: xferctl nodes undrain " + string(e.cfg.Node),
 		}
 	}
-	if s.Spec.Policy == transfer.PolicyAuto && e.cfg.Policy != "" {
-		s.Spec.Policy = e.cfg.Policy
-	}
-	if m := e.cfg.MaxRate; m > 0 && (s.Spec.MaxRate == 0 || s.Spec.MaxRate > m) {
-		s.Spec.MaxRate = m
+	if p := e.limits.Load().Policy; s.Spec.Policy == transfer.PolicyAuto && p != "" {
+		s.Spec.Policy = p
 	}
 	if s.Spec.Target != e.cfg.Node {
 		if err := e.cfg.Peers.Check(s.Spec.Target); err != nil {

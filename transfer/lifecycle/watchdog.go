@@ -12,7 +12,7 @@ import (
 // watchdog ends a transfer that is past its deadline, or that made no progress
 // for too long.
 type watchdog struct {
-	limit time.Duration
+	limit func() time.Duration
 
 	mu   sync.Mutex
 	last time.Time // of the latest progress
@@ -31,7 +31,7 @@ func (w *watchdog) left(t *transfer.Transfer) (time.Duration, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if t.Spec.Deadline.IsZero() {
-		return max(0, w.limit-time.Since(w.last)), true
+		return max(0, w.limit()-time.Since(w.last)), true
 	}
 	return max(0, time.Until(t.Spec.Deadline)), true
 }
@@ -55,7 +55,7 @@ func (w *watchdog) expired(t *transfer.Transfer) *transfer.Error {
 	}
 	return &transfer.Error{
 		Reason: transfer.Stalled, Side: transfer.SideOwner, Node: t.Owner,
-		Err:  fmt.Errorf("no progress for %v%s", w.limit, detail),
+		Err:  fmt.Errorf("no progress for %v%s", w.limit(), detail),
 		Hint: "when the cause is mended, running the same command again goes on from here",
 	}
 }

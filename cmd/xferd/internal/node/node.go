@@ -256,8 +256,8 @@ func (n *Node) assemble(ctx context.Context, o Options) (err error) {
 	dialers := map[string]transport.Dialer{transport.TCP: n.tcp, transport.Local: inside}
 	order := []string{transport.Local, transport.TCP}
 	if n.fabric.sys != nil {
-		if n.verbs, err = verbs.New(verbs.Config{
-			Rails: n.fabric.rails, Route: route, Incarnation: n.store.Incarnation(),
+		if n.verbs, err = n.fabric.transport(verbs.Config{
+			Incarnation: n.store.Incarnation(),
 			SendPool: n.sendPool, RecvPool: n.recvPool, Log: n.log,
 		}); err != nil {
 			return err
@@ -290,9 +290,7 @@ func (n *Node) assemble(ctx context.Context, o Options) (err error) {
 		Validate: func(ctx context.Context, job sender.Job, link transfer.TargetLink) (transfer.Plan, error) {
 			return sender.Validate(ctx, senders, job, link)
 		},
-		Draining: n.drain.on, Policy: transfer.Policy(n.cfg.Transport.Policy),
-		MaxRunning: n.cfg.Limits.Transfers, MaxQueued: n.cfg.Limits.Queued, MaxRate: n.cfg.Limits.Bandwidth,
-		Stall: n.cfg.Times.Stall, Retention: n.cfg.Times.Retention, OrphanTTL: n.cfg.Times.OrphanTTL,
+		Draining: n.drain.on, Limits: limits(n.cfg), OrphanTTL: n.cfg.Times.OrphanTTL,
 	}); err != nil {
 		return err
 	}
@@ -394,16 +392,6 @@ func (n *Node) GossipAddr() string { return n.cluster.Addr().String() }
 // WaitJoined waits until so many nodes are seen, this one included.
 func (n *Node) WaitJoined(ctx context.Context, count int) error {
 	return n.cluster.WaitJoined(ctx, count)
-}
-
-// Reload takes over what can change while a node runs: the exports. Transfers
-// that run keep the ones that they started with.
-func (n *Node) Reload(c config.Config) error {
-	x, err := openExports(c)
-	if err != nil {
-		return err
-	}
-	return n.exports.Swap(x).Close()
 }
 
 const stopTimeout = 20 * time.Second
