@@ -6,7 +6,7 @@ GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS  = -X github.com/xferd/xferd/cmd/internal/version.version=$(VERSION)
 
-.PHONY: help build man demo test test-race test-nocgo lint generate check-generate bench million lab deps clean
+.PHONY: help build man demo test test-race test-nocgo lint generate check-generate baseline bench million lab deps clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ generate: ## regenerate api/*/v1 from the protos
 
 check-generate: ## fail where the generated code differs from the protos
 	./scripts/generate.sh --check
+
+baseline: ## at a release: what the protos promise from now on
+	./scripts/generate.sh --baseline api/baseline.binpb
 
 bench: build ## side by side with rsync, scp, rclone, cp, tar and a raw floor
 	./scripts/deps.sh bench

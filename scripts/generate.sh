@@ -4,8 +4,11 @@
 #   scripts/generate.sh                  write
 #   scripts/generate.sh --check          write nothing; fail where the committed
 #                                        code is not what the .proto files give
-#   scripts/generate.sh --breaking REF   also compare with git commit REF, whose
+#   scripts/generate.sh --breaking REF   also compare with git commit REF, or with
+#                                        the baseline of that file name, whose
 #                                        clients and nodes must keep working
+#   scripts/generate.sh --baseline FILE  write the .proto files as they are now to
+#                                        that file, and nothing else
 #
 # protoc-gen-go comes from the version of google.golang.org/protobuf that the
 # main module uses, so that generator and runtime can not part; buf and
@@ -16,12 +19,14 @@ cd "$(dirname "$0")/.."
 
 check=
 against=
+baseline=
 case "${1-}" in
 '') ;;
 --check) check=1 ;;
 --breaking) against=${2:?--breaking needs a git commit} ;;
+--baseline) baseline=${2:?--baseline needs the name of a file} ;;
 *)
-	echo "usage: $0 [--check | --breaking REF]" >&2
+	echo "usage: $0 [--check | --breaking REF | --baseline FILE]" >&2
 	exit 2
 	;;
 esac
@@ -38,7 +43,14 @@ export BUF_CACHE_DIR="$out/cache"
 
 .tools/buf lint
 .tools/buf format --exit-code --diff
-if [ -n "$against" ]; then
+if [ -n "$baseline" ]; then
+	.tools/buf build --exclude-source-info --as-file-descriptor-set -o "$out/baseline.binpb"
+	cp "$out/baseline.binpb" "$baseline"
+	exit
+fi
+if [ -f "$against" ]; then
+	.tools/buf breaking --against "$against"
+elif [ -n "$against" ]; then
 	git archive "$against" -- buf.yaml api | (mkdir "$out/old" && tar -x -C "$out/old")
 	.tools/buf breaking --against "$out/old"
 fi
