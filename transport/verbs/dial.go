@@ -57,8 +57,8 @@ func (t *Transport) dial(ctx context.Context, edge transport.Edge, g transport.G
 
 // bringUp makes the session and has it tried.
 func (o *outgoing) bringUp(ctx context.Context, paths []path) error {
-	l, chunk := &o.t.cfg.Limits, int(o.opt.ChunkSize)
-	slot, cells, err := o.s.first(ctx, chunk, max(l.Slots*cellSize, probeSize))
+	most := o.t.send.slots(o.opt.ChunkSize, o.t.cfg.Limits.Slots)
+	slot, cells, err := o.s.first(ctx, int(o.opt.ChunkSize), max(most*cellSize, probeSize))
 	if err != nil {
 		return err
 	}
@@ -70,10 +70,10 @@ func (o *outgoing) bringUp(ctx context.Context, paths []path) error {
 	if o.control, err = o.opt.Control(ctx); err != nil {
 		return err
 	}
-	if err := o.s.do(ctx, func() error { return o.open(paths, slot, cells) }); err != nil {
+	if err := o.s.do(ctx, func() error { return o.open(paths, slot, cells, most) }); err != nil {
 		return err
 	}
-	msg := connect{Token: o.grant.Tokens[0], UID: o.edge.UID, Epoch: o.edge.Epoch, ChunkSize: o.opt.ChunkSize, Slots: l.Slots}
+	msg := connect{Token: o.grant.Tokens[0], UID: o.edge.UID, Epoch: o.edge.Epoch, ChunkSize: o.opt.ChunkSize, Slots: most}
 	for _, d := range o.s.domains {
 		for _, p := range d.pairs {
 			msg.Pairs = append(msg.Pairs, d.endpoint(p))
@@ -110,11 +110,11 @@ func (o *outgoing) bringUp(ctx context.Context, paths []path) error {
 }
 
 // open makes queue pairs and makes memory known to the devices. Blocks.
-func (o *outgoing) open(paths []path, slot, cells *slab) error {
+func (o *outgoing) open(paths []path, slot, cells *slab, most int) error {
 	l := &o.t.cfg.Limits
 	writes := int((o.opt.ChunkSize+writeSize-1)/writeSize) + 2 // and the header, and the immediate
 	for _, p := range paths {
-		d, err := openDomain(p, depths{send: l.Slots*writes + 3, receive: 1, pairs: l.QueuePairs}, 0)
+		d, err := openDomain(p, depths{send: most*writes + 3, receive: 1, pairs: l.QueuePairs}, 0)
 		o.s.domains = append(o.s.domains, d)
 		if err != nil {
 			return err

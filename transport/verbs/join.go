@@ -16,7 +16,7 @@ const writable = rdma.LocalWrite | rdma.RemoteWrite
 // bringUp makes the target's half of a session, has it tried, and grants slots.
 func (l *landing) bringUp(ctx context.Context, c *connect) error {
 	t := l.in.t
-	most := min(c.Slots, t.cfg.Limits.Slots)
+	most := t.recv.slots(c.ChunkSize, min(c.Slots, t.cfg.Limits.Slots))
 	slot, cells, err := l.s.first(ctx, int(c.ChunkSize), max(most*cellSize, len(c.Pairs)*probeSize))
 	if err != nil {
 		return err

@@ -19,7 +19,7 @@ func TestA7SimultaneousOpen(t *testing.T) {
 		f := newEdge()
 		back.prepare(t, f, s2)
 		errs := make([]error, 3)
-		twin := &edge{id: e.id, in: e.in} // the same grant: one of the two gets in
+		twin := &edge{id: e.id, in: e.in, size: e.size} // the same grant: one of the two gets in
 		wg.Go(func() { errs[0] = r.dial(t.Context(), e) })
 		wg.Go(func() { errs[1] = r.dial(t.Context(), twin) })
 		wg.Go(func() { errs[2] = back.dial(t.Context(), f) })

@@ -111,6 +111,7 @@ type edge struct {
 	in   *incoming
 	out  *outgoing
 	feed *transporttest.Feed
+	size int64 // of chunks
 
 	// taps of the control stream, before the first message of a source is sent.
 	toTarget, toSource tap
@@ -154,14 +155,14 @@ func (c *tapped) Send(ctx context.Context, msg []byte) error {
 }
 
 func newEdge() *edge {
-	e := &edge{id: transport.Edge{Epoch: 7, Peer: "n2"}}
+	e := &edge{id: transport.Edge{Epoch: 7, Peer: "n2"}, size: chunkSize}
 	rand.Read(e.id.UID[:])
 	return e
 }
 
 func (r *rig) prepare(t *testing.T, e *edge, s transport.Sink) {
 	t.Helper()
-	in, err := r.dst.Prepare(t.Context(), e.id, s, transport.PrepareOptions{Streams: 4, ChunkSize: chunkSize, Verify: true})
+	in, err := r.dst.Prepare(t.Context(), e.id, s, transport.PrepareOptions{Streams: 4, ChunkSize: e.size, Verify: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,7 +170,7 @@ func (r *rig) prepare(t *testing.T, e *edge, s transport.Sink) {
 }
 
 func (r *rig) dial(ctx context.Context, e *edge) error {
-	out, err := r.src.Dial(ctx, e.id, e.in.Grant(), transport.DialOptions{Streams: 4, ChunkSize: chunkSize, Verify: true, Control: e.control})
+	out, err := r.src.Dial(ctx, e.id, e.in.Grant(), transport.DialOptions{Streams: 4, ChunkSize: e.size, Verify: true, Control: e.control})
 	if err == nil {
 		e.out = out.(*outgoing)
 	}

@@ -17,7 +17,7 @@ import (
 type session struct {
 	t       *Transport
 	from    *buffers
-	unit    int64        // of from, for each slot
+	unit    int64        // of from, for each slot beyond the first
 	held    atomic.Int64 // of from
 	slabs   []*slab
 	domains []*domain
@@ -40,7 +40,7 @@ type slab struct {
 }
 
 func newSession(t *Transport, from *buffers, chunk int64, lost func(error)) *session {
-	s := &session{t: t, from: from, unit: slotCost(chunk), lost: lost}
+	s := &session{t: t, from: from, unit: slabCost(chunk), lost: lost}
 	s.watching, s.unwatch = context.WithCancel(context.Background())
 	return s
 }
@@ -51,10 +51,11 @@ var errNoBuffer = errors.New("the buffer memory is used up")
 // first waits for the memory that a session cannot do without: that of one slot,
 // and cells. It is called before the session has anything that others wait for.
 func (s *session) first(ctx context.Context, chunk, cells int) (slot, cell *slab, err error) {
-	if err := s.from.acquire(ctx, s.unit); err != nil {
+	cost := s.unit + slabCost(int64(cells))
+	if err := s.from.acquire(ctx, cost); err != nil {
 		return nil, nil, err
 	}
-	s.held.Add(s.unit)
+	s.held.Add(cost)
 	for i, size := range []int{chunk, cells} {
 		b, err := s.from.pool.Get(ctx, size)
 		if err != nil {

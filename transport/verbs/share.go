@@ -32,10 +32,20 @@ func newBuffers(p *bufpool.Pool) *buffers {
 	return &buffers{pool: p, total: half, left: half}
 }
 
-// slotCost is what a slot with its cell takes of a pool, whose slabs are powers
-// of two.
-func slotCost(chunk int64) int64 {
-	return max(cellSize, int64(1)<<bits.Len64(uint64(chunk-1))) + 2*cellSize
+// slabCost is what n bytes take of a pool, whose slabs are powers of two.
+func slabCost(n int64) int64 {
+	return max(cellSize, int64(1)<<bits.Len64(uint64(n-1)))
+}
+
+// slots returns how many slots of a chunk each a session may ask for, at least
+// one and at most most: they and their cells take no more than half of what all
+// sessions have.
+func (b *buffers) slots(chunk int64, most int) int {
+	n := most
+	for n > 1 && int64(n)*slabCost(chunk)+slabCost(int64(n)*cellSize) > b.total/2 {
+		n--
+	}
+	return n
 }
 
 // acquire waits for n bytes, in the order of the callers.
