@@ -33,7 +33,12 @@ func sealCell(cell []byte, epoch uint64, generation uint16, head, tail int, data
 	le.PutUint32(cell[24:], uint32(tail))
 	le.PutUint32(cell[28:], 0)
 	le.PutUint64(cell[32:], uint64(data))
-	le.PutUint32(cell[4:], crc32.Checksum(cell[8:cellFixed], castagnoli))
+	checksum(cell)
+}
+
+// checksum closes the fixed part of a cell.
+func checksum(cell []byte) {
+	binary.LittleEndian.PutUint32(cell[4:], crc32.Checksum(cell[8:cellFixed], castagnoli))
 }
 
 // copyCell copies what is used of a cell: the peer can still write to it.

@@ -1,0 +1,89 @@
+package verbs
+
+import (
+	"context"
+	"math/rand/v2"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/xferd/xferd/rdma"
+	"github.com/xferd/xferd/rdma/rdmatest"
+)
+
+// Sessions come, break in any way, and go: after each the devices and the pools
+// have what they had before.
+func TestF1Soak(t *testing.T) {
+	rounds := 150
+	if testing.Short() {
+		rounds = 20
+	}
+	inBubble(t, setup{rails: 2, hidden: true}, func(t *testing.T, r *rig) {
+		rnd := rand.New(rand.NewPCG(7, 11))
+		data := content(size)
+		faults := []func(e *edge){
+			func(*edge) {},
+			func(e *edge) { _ = e.out.Close() },
+			func(e *edge) { _ = e.in.Close() },
+			func(e *edge) { _ = e.out.control.Close() },
+			func(*edge) { r.fabric.BlackHole(r.a, r.b) },
+			func(*edge) { r.as[1].PortDown() },
+			func(*edge) { r.bs[1].PortDown() },
+			func(*edge) { r.fabric.Link(r.b, r.a).Drop() },
+			func(*edge) { r.a.ShuffleGIDs() },
+			func(*edge) { r.b.Fail(rdmatest.VerbPostReceive, 3, syscall.EIO) },
+			func(*edge) { r.a.Fail(rdmatest.VerbPostSend, 2, syscall.EIO) },
+			func(*edge) { r.b.Fail(rdmatest.VerbRegister, 4, syscall.ENOMEM) },
+			func(*edge) {
+				r.a.Inject(rdmatest.SendFault{Index: rnd.IntN(30), Override: true, Status: rdma.RetryExceeded, Land: rdmatest.Landing(rnd.IntN(3))})
+			},
+			func(*edge) { r.a.Inject(rdmatest.SendFault{Index: rnd.IntN(30), Silent: true}) },
+		}
+		heal := func() {
+			r.a.Heal()
+			r.b.Heal()
+			r.fabric.Join(r.a, r.b)
+			r.as[1].PortUp()
+			r.bs[1].PortUp()
+		}
+		clean := 0
+		for i := range rounds {
+			s, e := newStore(size), newEdge()
+			fault := faults[i%len(faults)]
+			early := rnd.IntN(4) == 0
+			if early && i%len(faults) > 3 {
+				fault(e)
+			}
+			r.prepare(t, e, s)
+			if err := r.dial(t.Context(), e); err == nil {
+				ctx, cancel := context.WithCancel(t.Context())
+				done := e.start(ctx, data, s)
+				time.Sleep(time.Duration(rnd.IntN(50)) * time.Microsecond)
+				if !early {
+					fault(e)
+				}
+				if rnd.IntN(10) == 0 {
+					cancel()
+				}
+				if err := <-done; err == nil {
+					clean++
+				}
+				cancel()
+			}
+			heal()
+			e.finish(t, data, s)
+			for _, d := range append(r.as, r.bs...) {
+				if c := d.Counters(); c.ProtectionDomains+c.MemoryRegions+c.Channels+c.CompletionQueues+c.QueuePairs != 0 || c.Memory != 0 {
+					t.Fatalf("round %d left %+v", i, c)
+				}
+			}
+			if n := r.src.send.InUse() + r.dst.recv.InUse(); n != 0 {
+				t.Fatalf("round %d left %d bytes", i, n)
+			}
+		}
+		t.Logf("%d of %d sessions ended well", clean, rounds)
+		if clean == 0 || clean == rounds {
+			t.Errorf("%d of %d sessions ended well: this tests less than it should", clean, rounds)
+		}
+	})
+}
