@@ -34,6 +34,29 @@ func TestWantedRanges(t *testing.T) {
 	}
 }
 
+// What a target has of a large file counts from the beginning: a later run of the
+// same command does not start at 0 %.
+func TestProgressStartsWithWhatIsThere(t *testing.T) {
+	var first Progress
+	r := newRig(t, map[string]int{"f": 8 * mib}, func(r *rig) {
+		r.target.answer = func(en *transfer.Entry) *transfer.Answer {
+			return &transfer.Answer{Entry: en.Number, Want: transfer.WantRanges, Ranges: []transport.Range{{Offset: 6 * mib, Length: 2 * mib}}}
+		}
+	})
+	onExtent(r, 1, func() {
+		r.edge.mu.Lock()
+		first = r.edge.progressLocked()
+		r.edge.mu.Unlock()
+	})
+	s := r.run()
+	if first.BytesSame != 6*mib || first.BytesDone > 2*mib {
+		t.Errorf("at the first extent %+v", first)
+	}
+	if s.Progress.BytesSame != 6*mib || s.Progress.BytesDone != 2*mib {
+		t.Errorf("in the end %+v", s.Progress)
+	}
+}
+
 func TestNothingWantedOfAPartial(t *testing.T) {
 	r := newRig(t, map[string]int{"f": 2 * mib, "e": 0}, func(r *rig) {
 		r.target.answer = func(en *transfer.Entry) *transfer.Answer {

@@ -139,6 +139,13 @@ func (e *Edge) admit(n *entry, a *transfer.Answer) error {
 	if err != nil {
 		return broken(&e.job, "%w", err)
 	}
+	if a.Want == transfer.WantRanges && (complete || !pack) { // a pack goes whole
+		n.have = f.Size
+		for _, r := range a.Ranges {
+			n.have -= r.Length
+		}
+		e.progress.BytesSame += n.have
+	}
 	if complete {
 		e.settled = append(e.settled, settlement{complete: n})
 		e.settle.Signal()

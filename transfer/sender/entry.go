@@ -18,7 +18,8 @@ type entry struct {
 	digests  []transport.Digest
 	acked    int64 // bytes acknowledged, holes included
 	moved    int64 // bytes sent and acknowledged
-	same     int64 // bytes counted as at the target already, when it is gone
+	have     int64 // bytes that the target said it has, of those it does not want
+	same     int64 // bytes beyond them counted as at the target already, when it is gone
 	restarts int8
 	failures int8 // of reading
 	final    bool // the only extent went as Final: no EntryDone follows
@@ -121,8 +122,10 @@ func (e *Edge) result(r *transfer.Result) {
 		switch r.Outcome {
 		case transfer.OutcomePublished, transfer.OutcomeSame:
 			// The result may overtake the acknowledgement of the last bytes.
-			n.same = f.Size - n.acked
+			n.same = f.Size - n.acked - n.have
 			e.progress.BytesSame += n.same
+		default:
+			e.progress.BytesSame -= n.have // it is not there under its name
 		}
 	}
 	e.note(r)

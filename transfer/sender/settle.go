@@ -263,7 +263,8 @@ func (e *Edge) quiet(n *entry) {
 	}
 	e.progress.Bytes += again.Size - n.found.Size
 	e.progress.BytesDone -= n.acked
-	n.found, n.digests, n.acked, n.final = again, nil, 0, false
+	e.progress.BytesSame -= n.have
+	n.found, n.digests, n.acked, n.have, n.final = again, nil, 0, 0, false
 	e.mu.Unlock()
 	e.out.post(&transfer.EntryRestart{Entry: again.Entry})
 }
