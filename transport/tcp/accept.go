@@ -1,8 +1,11 @@
 package tcp
 
 import (
+	"errors"
 	"io"
+	"log/slog"
 	"net"
+	"syscall"
 	"time"
 
 	"github.com/xferd/xferd/internal/wire"
@@ -57,7 +60,13 @@ func (t *Transport) serve(c net.Conn) {
 		c.Close()
 	}
 	if err != nil && in.ctx.Err() == nil {
-		t.log.Warn("data stream ended", "peer", in.edge.Peer, "addr", addr, "stream", stream, "err", err)
+		level := slog.LevelWarn
+		if errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
+			// The source closed it with answers under way, as every pause and
+			// cancel does. Where the network failed it says so in its own log.
+			level = slog.LevelDebug
+		}
+		t.log.Log(in.ctx, level, "data stream ended", "peer", in.edge.Peer, "addr", addr, "stream", stream, "err", err)
 	}
 }
 
