@@ -191,7 +191,7 @@ func (o *observer) Progress(p sender.Progress) {
 func (o *observer) Result(r transfer.Result) {
 	known := o.log.published(r.Path) // by an earlier attempt, which was counted
 	earlier := known && r.Outcome == transfer.OutcomeSame
-	if !earlier {
+	if !earlier && !closing(&r) {
 		o.log.add(&r)
 	}
 	o.dog.feed()

@@ -43,6 +43,13 @@ func (p *published) add(r *transfer.Result) {
 	}
 }
 
+// closing reports whether a result says only that a directory's entries were all
+// seen. That is nothing that a user asked for: the directory has a result of its
+// own. One that failed is told.
+func closing(r *transfer.Result) bool {
+	return r.Kind == transfer.KindEndDir && r.Outcome != transfer.OutcomeFailed
+}
+
 // sharedLog is a job's results log, opened once for all who use it at a time:
 // opening it a second time while it grows would take a frame that is being
 // written for a torn one.
@@ -222,7 +229,7 @@ func (e *Engine) Entries(_ context.Context, id string, q transfer.EntryQuery, af
 		if err != nil {
 			return err
 		}
-		if off < last && res.Outcome != transfer.OutcomePublished && res.Outcome != transfer.OutcomeDeleted || !q.Match(&res) {
+		if off < last && res.Outcome != transfer.OutcomePublished && res.Outcome != transfer.OutcomeDeleted || closing(&res) || !q.Match(&res) {
 			return nil
 		}
 		if len(out) == limit {
