@@ -16,6 +16,8 @@ type sock struct {
 	raw  syscall.RawConn
 	bufs net.Buffers // of the write in progress
 
+	paced int64 // what pace asked for last; a new socket has no limit
+
 	// The arguments and results of the calls below. They live here and the
 	// functions are made once, so that nothing is allocated per call.
 	more    func(fd uintptr) bool
@@ -140,8 +142,13 @@ const minPacing = 1 << 20
 
 // pace asks the kernel to spread what it sends, bytesPerSecond at most; 0 lifts
 // that. It only smooths: the pacer keeps the limit, over all streams. So rates
-// that would hold up a chunk for long are not asked for.
+// that would hold up a chunk for long are not asked for. Calls must not be
+// concurrent.
 func (s *sock) pace(bytesPerSecond int64) {
+	if s.paced == bytesPerSecond {
+		return
+	}
+	s.paced = bytesPerSecond
 	v := ^uint64(0)
 	if bytesPerSecond > 0 {
 		v = uint64(max(bytesPerSecond, minPacing))
