@@ -88,7 +88,7 @@ func (e *Edge) makeDigests(ctx context.Context) error {
 		}
 		digests, err := e.digestEntry(ctx, n, buf)
 		if err == nil {
-			now, e2 := e.scanner.Fingerprint(&n.found)
+			now, e2 := e.fingerprint(n)
 			if err = e2; err == nil && now != n.found.Print {
 				err = errChanged
 			}
@@ -101,7 +101,7 @@ func (e *Edge) makeDigests(ctx context.Context) error {
 			e.restart(n)
 			continue
 		case err != nil:
-			e.giveUp(n, e.sourceError(n, err))
+			e.giveUpSource(n, err)
 			continue
 		}
 		e.mu.Lock()

@@ -33,8 +33,9 @@ type openFile struct {
 // openFiles keeps the large files that were used last open, so that the extents
 // of one file do not each open it.
 type openFiles struct {
-	dirs  *scan.Dirs
-	limit int
+	dirs    *scan.Dirs
+	limit   int
+	patient func(open func() error) error // calls open, again where descriptors are short
 
 	mu    sync.Mutex
 	kept  map[sourceKey]*openFile
@@ -42,7 +43,10 @@ type openFiles struct {
 }
 
 func newOpenFiles(dirs *scan.Dirs, limit int) *openFiles {
-	return &openFiles{dirs: dirs, limit: limit, kept: make(map[sourceKey]*openFile)}
+	return &openFiles{
+		dirs: dirs, limit: limit, kept: make(map[sourceKey]*openFile),
+		patient: func(open func() error) error { return open() },
+	}
 }
 
 // get opens a source and checks that it is the version that was announced. The
@@ -81,7 +85,11 @@ func (o *openFiles) open(key sourceKey) (*openFile, error) {
 	if a := key.entry.found.Assembly; a != nil {
 		at, print = a.Files[key.index].At, a.Files[key.index].Print
 	}
-	file, err := o.dirs.OpenFile(at)
+	var file *fsroot.File
+	err := o.patient(func() (err error) {
+		file, err = o.dirs.OpenFile(at)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}

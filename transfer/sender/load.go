@@ -97,6 +97,9 @@ func (l *load) bind() {
 func (e *Edge) fillSmall(l *load, i int, b []byte) {
 	f := &l.entries[i].found
 	n, info, err := e.dirs.ReadSmall(f.At, b)
+	if noDescriptors(err) {
+		n, info, err = e.readSmallLater(f, b)
+	}
 	if err == nil && (n != len(b) || scan.PrintOf(&info) != f.Print) {
 		err = errChanged
 	}

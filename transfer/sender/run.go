@@ -45,7 +45,7 @@ func (e *Edge) Run(ctx context.Context) (Summary, error) {
 	defer endLink(nil)
 	workCtx, fail := context.WithCancelCause(linkCtx)
 	defer fail(nil)
-	e.fail = fail
+	e.fail, e.done = fail, workCtx.Done()
 
 	var link, work sync.WaitGroup
 	link.Go(func() { endLink(e.receive(linkCtx)) })

@@ -136,6 +136,7 @@ type Edge struct {
 	end       transfer.End // set before stopping is closed
 
 	fail context.CancelCauseFunc // ends the work of Run with an error
+	done <-chan struct{}         // closed when the work is to end
 
 	// Answers that one waiting goroutine takes.
 	opened   chan *transfer.Opened
@@ -205,6 +206,7 @@ func New(cfg Config, job Job, link transfer.TargetLink, obs Observer) *Edge {
 		e.chunkSize = transfer.DefaultChunkSize
 	}
 	e.files = newOpenFiles(e.dirs, maxOpenFiles)
+	e.files.patient = e.patient
 	e.credit.L, e.work.L, e.settle.L = &e.mu, &e.mu, &e.mu
 	e.out.init()
 	e.control.post, e.control.links = e.out.post, map[uint32]*transfer.DataLink{}

@@ -131,9 +131,6 @@ func (e *Edge) judge(n *entry, x *plan.Extent, v *transport.Verdict) (o plan.Out
 	if leaving {
 		return plan.Dropped, nil
 	}
-	giveUp := func(err *transfer.Error) (plan.Outcome, func()) {
-		return plan.Dropped, func() { e.giveUp(n, err) }
-	}
 	if v.Code == transport.Refused {
 		if x.Failures+1 < maxRefusals {
 			return plan.Failed, nil
@@ -142,12 +139,13 @@ func (e *Edge) judge(n *entry, x *plan.Extent, v *transport.Verdict) (o plan.Out
 		if err == nil {
 			err = errors.New("the target refused it")
 		}
-		return giveUp(transfer.DestError(fmt.Errorf("at offset %d: %w", x.Offset, err), transfer.PhaseWrite, e.job.Spec.Target, n.found.Path()))
+		terr := transfer.DestError(fmt.Errorf("at offset %d: %w", x.Offset, err), transfer.PhaseWrite, e.job.Spec.Target, n.found.Path())
+		return plan.Dropped, func() { e.giveUp(n, terr) }
 	}
-	now, err := e.scanner.Fingerprint(&n.found)
+	now, err := e.fingerprint(n)
 	switch {
 	case err != nil:
-		return giveUp(e.sourceError(n, err))
+		return plan.Dropped, func() { e.giveUpSource(n, err) }
 	case now != n.found.Print, errors.Is(v.Err, errChanged):
 		return plan.Dropped, func() { e.restart(n) }
 	case v.Code == transport.Mismatch:
@@ -164,7 +162,8 @@ func (e *Edge) judge(n *entry, x *plan.Extent, v *transport.Verdict) (o plan.Out
 	if err == nil {
 		err = transport.ErrSourceShort
 	}
-	return giveUp(e.sourceError(n, fmt.Errorf("at offset %d: %w", x.Offset, err)))
+	err = fmt.Errorf("at offset %d: %w", x.Offset, err)
+	return plan.Dropped, func() { e.giveUpSource(n, err) }
 }
 
 func (e *Edge) sourceError(n *entry, err error) *transfer.Error {
@@ -174,9 +173,9 @@ func (e *Edge) sourceError(n *entry, err error) *transfer.Error {
 // completed looks at a source whose bytes are all at the target, and tells the
 // target that they are of one version.
 func (e *Edge) completed(n *entry) {
-	now, err := e.scanner.Fingerprint(&n.found)
+	now, err := e.fingerprint(n)
 	if err != nil {
-		e.giveUp(n, e.sourceError(n, err))
+		e.giveUpSource(n, err)
 		return
 	}
 	if now != n.found.Print {
@@ -248,7 +247,15 @@ func (e *Edge) quiet(n *entry) {
 		e.out.post(&transfer.EntryGiveUp{Entry: n.found.Number, Err: failing})
 		return
 	}
-	again, err := e.scanner.Again(&n.found)
+	var again scan.Found
+	err := e.patient(func() (err error) {
+		again, err = e.scanner.Again(&n.found)
+		return err
+	})
+	if noDescriptors(err) {
+		e.noFiles(err)
+		return
+	}
 	e.mu.Lock()
 	if n.gone {
 		e.mu.Unlock()
