@@ -9,6 +9,7 @@ import (
 
 	"github.com/xferd/xferd/internal/wire"
 	"github.com/xferd/xferd/transport"
+	"github.com/xferd/xferd/transport/internal/chunkio"
 )
 
 // peerError is a peer that gave up and told why.
@@ -109,38 +110,16 @@ func (s *stream) answered(seq uint64, answers []wire.Answer) error {
 		return errors.New("the stream ended")
 	}
 	c := sl.chunk
-	verdicts := s.verdicts(sl, answers)
+	var mismatches int64
+	s.verdicts, mismatches = chunkio.Verdicts(s.verdicts[:0], answers, sl.seals, sl.errs)
 	sl.chunk = nil
 	s.first = (s.first + 1) % window
 	s.count--
 	s.moved.Broadcast()
 	s.mu.Unlock()
-	s.feed.Done(c, verdicts)
+	s.o.stats.mismatches.Add(mismatches)
+	s.feed.Done(c, s.verdicts)
 	return nil
-}
-
-// verdicts joins what the target says with what is known here.
-func (s *stream) verdicts(sl *slot, answers []wire.Answer) []transport.Verdict {
-	v := make([]transport.Verdict, len(answers))
-	for i, a := range answers {
-		v[i].Code = transport.Code(a.Code)
-		switch {
-		case sl.seals[i].State == wire.SourceShort:
-			v[i].Code, v[i].Err = transport.SourceShort, sl.errs[i]
-		case sl.seals[i].State == wire.SourceBad:
-			v[i].Code, v[i].Err = transport.SourceFailed, sl.errs[i]
-		case v[i].Code == transport.Placed:
-			v[i].Digest = sl.seals[i].Digest
-		case v[i].Code == transport.Mismatch:
-			v[i].Err = transport.ErrMismatch
-			s.o.stats.mismatches.Add(1)
-		case a.Text != "":
-			v[i].Err = errors.New(a.Text)
-		case v[i].Code == transport.Refused:
-			v[i].Err = errors.New("refused by the target")
-		}
-	}
-	return v
 }
 
 // ended judges the End frame of the target.

@@ -8,10 +8,9 @@ import (
 	"os"
 	"time"
 
-	"github.com/zeebo/xxh3"
-
 	"github.com/xferd/xferd/internal/wire"
 	"github.com/xferd/xferd/transport"
+	"github.com/xferd/xferd/transport/internal/chunkio"
 )
 
 // sendfileMin is the length of a file segment from which on it goes by
@@ -19,50 +18,21 @@ import (
 const sendfileMin = 256 << 10
 
 // prepare builds the frame of a chunk, and thereby checks it.
-func (s *stream) prepare(c *transport.Chunk) error {
-	var flags wire.ChunkFlags
-	if s.o.opt.Verify {
-		flags = wire.Digests
-	}
-	segments := 0
-	for i := range c.Extents {
-		segments += len(c.Extents[i].Segments)
-	}
-	if cap(s.ranges) < segments {
-		s.ranges = make([]wire.Range, 0, segments)
-	}
-	s.ranges = s.ranges[:0]
-	s.frame.Reset(c.Seq, flags)
-	s.files = false
-	var total int64
-	for i := range c.Extents {
-		e := &c.Extents[i]
-		if len(e.Bodies) != len(e.Segments) {
-			return fmt.Errorf("extent with %d segments and %d bodies", len(e.Segments), len(e.Bodies))
-		}
-		from := len(s.ranges)
-		for j, seg := range e.Segments {
-			b := &e.Bodies[j]
-			if b.File == nil && int64(len(b.Mem)) != seg.Length || b.File != nil && (b.Mem != nil || b.FileOffset < 0) {
-				return errors.New("body does not fit its segment")
-			}
-			s.files = s.files || b.File != nil
-			s.ranges = append(s.ranges, wire.Range(seg))
-			total += seg.Length
-		}
-		w := wire.Extent{Entry: e.Entry, Offset: e.Offset, Length: e.Length, Segments: s.ranges[from:]}
-		if e.Final {
-			w.Flags = wire.Final
-		}
-		s.frame.Extents = append(s.frame.Extents, w)
-	}
-	if most := s.o.opt.ChunkSize; most > 0 && total > most {
-		return fmt.Errorf("chunk of %d bytes, chunk_size is %d", total, most)
-	}
-	s.total = total
-	var err error
-	s.head, err = wire.AppendChunk(s.head[:0], &s.frame)
+func (s *stream) prepare(c *transport.Chunk) (err error) {
+	s.files = hasFile(c)
+	s.head, s.total, err = s.framer.Append(s.head[:0], c, s.o.opt.Verify, s.o.opt.ChunkSize)
 	return err
+}
+
+func hasFile(c *transport.Chunk) bool {
+	for i := range c.Extents {
+		for j := range c.Extents[i].Bodies {
+			if c.Extents[i].Bodies[j].File != nil {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // sendChunk sends the chunk that was prepared: header, bodies, trailer. Errors
@@ -268,15 +238,6 @@ func (s *stream) hashZeros(n int64) {
 		return
 	}
 	start := time.Now()
-	writeZeros(&s.hasher, n)
+	chunkio.WriteZeros(&s.hasher, n)
 	s.o.stats.hashing.since(start)
-}
-
-// writeZeros adds n zero bytes to a digest.
-func writeZeros(h *xxh3.Hasher, n int64) {
-	for n > 0 {
-		part := min(n, int64(len(zeros)))
-		h.Write(zeros[:part])
-		n -= part
-	}
 }

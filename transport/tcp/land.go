@@ -6,16 +6,17 @@ import (
 
 	"github.com/xferd/xferd/internal/wire"
 	"github.com/xferd/xferd/transport"
+	"github.com/xferd/xferd/transport/internal/chunkio"
 )
 
 // take reads the body and the trailer of a chunk and fills arrivals. An error is
 // one of the stream: no arrival is good then.
 func (r *receiver) take(landings []transport.Landing) error {
-	n := len(r.headers)
+	n := len(r.extents)
 	r.arrivals = append(r.arrivals[:0], make([]transport.Arrival, n)...)
 	r.seals = append(r.seals[:0], make([]wire.Seal, n)...)
 	for i := range r.arrivals {
-		r.arrivals[i].ExtentHeader = r.headers[i]
+		r.arrivals[i].ExtentHeader = r.extents[i]
 	}
 	err := r.borrow(landings)
 	for i := 0; i < n && err == nil; i++ {
@@ -32,7 +33,10 @@ func (r *receiver) take(landings []transport.Landing) error {
 		return err
 	}
 	for i := range r.arrivals {
-		r.judge(&r.arrivals[i], &r.seals[i])
+		a := &r.arrivals[i]
+		if chunkio.Judge(a, &r.seals[i], r.in.opt.Verify); a.Code == transport.Mismatch {
+			r.in.stats.mismatches.Add(1)
+		}
 	}
 	return nil
 }
@@ -48,7 +52,7 @@ func (r *receiver) borrow(landings []transport.Landing) error {
 	for i := range landings {
 		l := &landings[i]
 		if l.Refuse == nil && l.File == nil {
-			mem += int(r.headers[i].DataLength())
+			mem += int(r.extents[i].DataLength())
 		} else {
 			files = true
 		}
@@ -76,7 +80,7 @@ func (r *receiver) borrow(landings []transport.Landing) error {
 	at := 0
 	for i := range landings {
 		if l := &landings[i]; l.Refuse == nil && l.File == nil {
-			end := at + int(r.headers[i].DataLength())
+			end := at + int(r.extents[i].DataLength())
 			r.arrivals[i].Mem = r.lease.Bytes()[at:end:end]
 			at = end
 		}
@@ -108,7 +112,7 @@ func (r *receiver) extent(a *transport.Arrival, l *transport.Landing) error {
 	for _, seg := range a.Segments {
 		if hash && seg.Offset > at {
 			start := time.Now()
-			writeZeros(&r.hasher, seg.Offset-at)
+			chunkio.WriteZeros(&r.hasher, seg.Offset-at)
 			r.in.stats.hashing.since(start)
 		}
 		at = seg.End()
@@ -144,7 +148,7 @@ func (r *receiver) extent(a *transport.Arrival, l *transport.Landing) error {
 	if hash {
 		if a.End() > at {
 			start := time.Now()
-			writeZeros(&r.hasher, a.End()-at)
+			chunkio.WriteZeros(&r.hasher, a.End()-at)
 			r.in.stats.hashing.since(start)
 		}
 		a.Digest = r.hasher.Sum128().Bytes()
@@ -206,26 +210,8 @@ func (r *receiver) trailer() error {
 	if err := p.Check(r.payload); err != nil {
 		return tellError{err}
 	}
-	if err := wire.DecodeTrailer(r.payload, r.frame.Seq, r.seals); err != nil {
+	if err := wire.DecodeTrailer(r.payload, r.seq, r.seals); err != nil {
 		return tellError{err}
 	}
 	return nil
-}
-
-// judge compares what arrived with what the source says of it.
-func (r *receiver) judge(a *transport.Arrival, seal *wire.Seal) {
-	switch {
-	case a.Err != nil:
-	case seal.State == wire.SourceShort:
-		a.Code, a.Err = transport.SourceShort, transport.ErrSourceShort
-	case seal.State == wire.SourceBad:
-		a.Code, a.Err = transport.SourceFailed, transport.ErrSourceFailed
-	case r.in.opt.Verify && a.Digest != transport.Digest(seal.Digest):
-		a.Code, a.Err = transport.Mismatch, transport.ErrMismatch
-		r.in.stats.mismatches.Add(1)
-	default:
-		a.Code = transport.Placed
-		return
-	}
-	a.Digest, a.Mem = transport.Digest{}, nil
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/xferd/xferd/internal/bufpool"
 	"github.com/xferd/xferd/internal/wire"
 	"github.com/xferd/xferd/transport"
+	"github.com/xferd/xferd/transport/internal/chunkio"
 )
 
 // receiver is one stream at the target: it takes one chunk after the other.
@@ -26,12 +27,14 @@ type receiver struct {
 
 	hasher   xxh3.Hasher
 	payload  []byte
-	frame    wire.Chunk
-	headers  []transport.ExtentHeader
-	ranges   []transport.Range
+	headers  chunkio.Headers
 	arrivals []transport.Arrival
 	seals    []wire.Seal
 	answers  []wire.Answer
+
+	// Of the chunk that is being read.
+	seq     uint64
+	extents []transport.ExtentHeader
 
 	// Of the body that is being read; see land.go.
 	lease *bufpool.Buffer
@@ -172,16 +175,16 @@ func (r *receiver) chunk() error {
 	if err := r.header(); err != nil {
 		return tellError{err}
 	}
-	landings, err := r.in.sink.Place(r.ctx, r.frame.Seq, r.headers)
-	if err == nil && len(landings) != len(r.headers) {
-		err = fmt.Errorf("sink gave %d landings for %d extents", len(landings), len(r.headers))
+	landings, err := r.in.sink.Place(r.ctx, r.seq, r.extents)
+	if err == nil && len(landings) != len(r.extents) {
+		err = fmt.Errorf("sink gave %d landings for %d extents", len(landings), len(r.extents))
 	}
 	if err != nil {
 		return tellError{err}
 	}
 	// From here on Landed is called, whatever happens.
 	broken := r.take(landings)
-	verdicts := r.in.sink.Landed(r.ctx, r.frame.Seq, r.arrivals)
+	verdicts := r.in.sink.Landed(r.ctx, r.seq, r.arrivals)
 	r.release()
 	if broken != nil {
 		return broken
@@ -193,61 +196,19 @@ func (r *receiver) chunk() error {
 	return r.answer(verdicts)
 }
 
-// header decodes the chunk header into headers and checks it against what was
-// agreed for the edge.
-func (r *receiver) header() error {
-	if err := wire.DecodeChunk(r.payload, &r.frame); err != nil {
-		return err
-	}
-	f := &r.frame
-	if r.in.opt.Verify && f.Flags&wire.Digests == 0 {
-		return fmt.Errorf("%w: chunk without digests on an edge that verifies", wire.ErrBroken)
-	}
-	r.left = f.DataLength()
-	if r.left > r.in.opt.ChunkSize {
-		return fmt.Errorf("%w: chunk of %d bytes, chunk_size is %d", wire.ErrBroken, r.left, r.in.opt.ChunkSize)
-	}
-	n := len(f.Extents)
-	segments := 0
-	for i := range f.Extents {
-		segments += len(f.Extents[i].Segments)
-	}
-	r.headers = slices.Grow(r.headers[:0], n)
-	r.ranges = slices.Grow(r.ranges[:0], segments)
-	for i := range f.Extents {
-		e := &f.Extents[i]
-		if e.Length > r.in.opt.ChunkSize {
-			return fmt.Errorf("%w: extent of %d bytes, chunk_size is %d", wire.ErrBroken, e.Length, r.in.opt.ChunkSize)
-		}
-		from := len(r.ranges)
-		for _, s := range e.Segments {
-			r.ranges = append(r.ranges, transport.Range(s))
-		}
-		r.headers = append(r.headers, transport.ExtentHeader{
-			Entry: e.Entry, Offset: e.Offset, Length: e.Length,
-			Segments: r.ranges[from:len(r.ranges):len(r.ranges)],
-			Final:    e.Flags&wire.Final != 0,
-		})
-	}
-	return nil
+// header decodes the chunk header and checks it against what was agreed for the
+// edge.
+func (r *receiver) header() (err error) {
+	r.seq, r.extents, r.left, err = r.headers.Decode(r.payload, &r.in.opt)
+	return err
 }
 
 // answer sends the verdicts on the chunk.
 func (r *receiver) answer(verdicts []transport.Verdict) error {
-	r.answers = r.answers[:0]
-	for i, v := range verdicts {
-		if a := &r.arrivals[i]; a.Err != nil && (v.Code == transport.Placed || v.Code == transport.Unknown) {
-			v.Code, v.Err = a.Code, a.Err
-		}
-		a := wire.Answer{Code: wire.Code(v.Code)}
-		if v.Err != nil {
-			a.Text = v.Err.Error()
-		}
-		r.answers = append(r.answers, a)
-	}
+	r.answers = chunkio.Answers(r.answers[:0], r.arrivals, verdicts)
 	r.write.Lock()
 	defer r.write.Unlock()
-	r.out = wire.AppendAck(r.out[:0], r.frame.Seq, r.answers)
+	r.out = wire.AppendAck(r.out[:0], r.seq, r.answers)
 	return r.sendLocked(r.out)
 }
 

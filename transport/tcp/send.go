@@ -13,6 +13,7 @@ import (
 
 	"github.com/xferd/xferd/internal/wire"
 	"github.com/xferd/xferd/transport"
+	"github.com/xferd/xferd/transport/internal/chunkio"
 )
 
 // window is the number of chunks of one stream that may be without an answer,
@@ -40,8 +41,7 @@ type stream struct {
 
 	// Of the writer.
 	hasher xxh3.Hasher
-	frame  wire.Chunk
-	ranges []wire.Range
+	framer chunkio.Framer
 	head   []byte
 	tail   []byte
 	out    gather
@@ -50,6 +50,8 @@ type stream struct {
 	files   bool  // it has file bodies
 	total   int64 // bytes of content
 	prepaid bool  // they were all waited for
+
+	verdicts []transport.Verdict // of the reader: those that Done is called with
 
 	mu     sync.Mutex
 	moved  sync.Cond // a slot was sent or answered, or the stream is dead
