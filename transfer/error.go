@@ -165,6 +165,20 @@ func ReasonOf(err error) Reason {
 	return Internal
 }
 
+// MaxReason is the length of a reason, in bytes.
+const MaxReason = 64
+
+// Formed reports whether r has the form of a reason: capital letters, digits and
+// underscores. A newer node may have reasons that are unknown here.
+func (r Reason) Formed() bool {
+	for i := range len(r) {
+		if c := r[i]; (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '_' {
+			return false
+		}
+	}
+	return r != "" && len(r) <= MaxReason
+}
+
 // Transient reports whether the owner may try the transfer again by itself
 // after a while, since nothing has to be mended by a person first.
 func (r Reason) Transient() bool {

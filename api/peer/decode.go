@@ -227,7 +227,7 @@ func decodeError(p *peerv1.Error) *transfer.Error {
 		Reason: transfer.Reason(p.GetReason()), Side: transfer.Side(word(p.GetSide())), Phase: transfer.Phase(word(p.GetPhase())),
 		Node: transfer.NodeID(word(p.GetNode())), Path: string(p.GetPath()[:min(len(p.GetPath()), manifest.MaxPath)]), Hint: text(p.GetHint()),
 	}
-	if !isReason(p.GetReason()) {
+	if !e.Reason.Formed() {
 		e.Reason = transfer.Internal
 	}
 	if p.GetMessage() != "" {
@@ -245,17 +245,6 @@ func decodeChecked(p interface {
 }
 
 func word(s string) string { return strings.ToValidUTF8(s[:min(len(s), maxWord)], "") }
-
-// isReason tells whether a peer's reason has the form of one. A newer peer may
-// have reasons that are unknown here.
-func isReason(s string) bool {
-	for _, c := range []byte(s) {
-		if (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '_' {
-			return false
-		}
-	}
-	return s != "" && len(s) <= maxReason
-}
 
 func decodeStats(p *peerv1.Stats) transport.Stats {
 	return transport.Stats{

@@ -19,7 +19,6 @@ const (
 
 // What is shown to people is cut to that, in bytes.
 const (
-	maxText   = 4 << 10
-	maxWord   = 255
-	maxReason = 64
+	maxText = 4 << 10
+	maxWord = 255
 )

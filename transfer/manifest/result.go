@@ -16,10 +16,9 @@ const (
 )
 
 const (
-	maxReason = 64
-	maxWord   = 64   // side and phase
-	maxNode   = 255  // node id
-	maxText   = 4096 // cause and hint, cut to that
+	maxWord = 64   // side and phase
+	maxNode = 255  // node id
+	maxText = 4096 // cause and hint, cut to that
 
 	allChanges = transfer.ChangeDelete<<1 - 1
 	allLost    = transfer.PreserveSpecials<<1 - 1
@@ -115,23 +114,11 @@ func CheckResult(r *transfer.Result) error {
 		r.Bytes < 0 || r.Bytes > MaxSize, len(r.Path) > MaxPath, len(r.LinkTarget) > MaxPath,
 		(r.Err != nil) != (r.Outcome == transfer.OutcomeFailed):
 		return fmt.Errorf("%w: result of entry %d is impossible", ErrEntry, r.Entry)
-	case r.Err != nil && (!isReason(string(r.Err.Reason)) || len(r.Err.Side) > maxWord ||
+	case r.Err != nil && (!r.Err.Reason.Formed() || len(r.Err.Side) > maxWord ||
 		len(r.Err.Phase) > maxWord || len(r.Err.Node) > maxNode || len(r.Err.Path) > MaxPath):
 		return fmt.Errorf("%w: error in the result of entry %d is impossible", ErrEntry, r.Entry)
 	}
 	return nil
-}
-
-func isReason(s string) bool {
-	if s == "" || len(s) > maxReason {
-		return false
-	}
-	for _, c := range []byte(s) {
-		if (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '_' {
-			return false
-		}
-	}
-	return true
 }
 
 // AppendError appends the encoding of an error: reason, side, phase, node,
@@ -163,7 +150,7 @@ func DecodeError(b []byte) (e *transfer.Error, rest []byte, err error) {
 
 func decodeError(d *decoder) *transfer.Error {
 	e := &transfer.Error{
-		Reason: transfer.Reason(d.string(maxReason)),
+		Reason: transfer.Reason(d.string(transfer.MaxReason)),
 		Side:   transfer.Side(d.string(maxWord)),
 		Phase:  transfer.Phase(d.string(maxWord)),
 		Node:   transfer.NodeID(d.string(maxNode)),
@@ -173,7 +160,7 @@ func decodeError(d *decoder) *transfer.Error {
 		e.Err = remoteError(cause)
 	}
 	e.Hint = d.string(maxText)
-	if d.err == nil && !isReason(string(e.Reason)) {
+	if d.err == nil && !e.Reason.Formed() {
 		d.fail("reason")
 	}
 	return e
