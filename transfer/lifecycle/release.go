@@ -121,8 +121,11 @@ func (j *job) tell(ctx context.Context) error {
 	}
 	j.mu.Unlock()
 	err = sender.Release(ctx, j.sendJob(&t), link, end)
-	// A target that drains takes no edge but of transfers that it holds.
-	if err != nil && transfer.ReasonOf(err) != transfer.NodeDraining {
+	switch transfer.ReasonOf(err) {
+	case transfer.ReasonNone:
+	case transfer.NodeDraining, transfer.NodeBusy:
+		// Such a target takes no edge but of transfers that it holds.
+	default:
 		return err
 	}
 	if !t.State.Terminal() {

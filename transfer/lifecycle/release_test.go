@@ -245,6 +245,27 @@ func TestCancelOfPausedWhileTheTargetIsAway(t *testing.T) {
 	})
 }
 
+// A target that drains, or has no place, would have taken the edge if it held the
+// destination.
+func TestRefusalThatSaysThatNothingIsHeld(t *testing.T) {
+	for _, reason := range []transfer.Reason{transfer.NodeDraining, transfer.NodeBusy} {
+		bubble(t, func(t *testing.T, dir string) {
+			target := &fakeTarget{refuse: &transfer.Error{Reason: reason, Err: errors.New("no more")}}
+			r := newRig(t, dir)
+			defer r.stop()
+			r.peers.serve = target.serve
+			r.failed("a")
+			r.peers.join()
+			synctest.Wait()
+			opens := r.peers.opens
+			time.Sleep(time.Hour)
+			if r.peers.opens != opens {
+				t.Errorf("%s: %d links after %d", reason, r.peers.opens, opens)
+			}
+		})
+	}
+}
+
 // A target that is there and refuses is asked no longer than it holds a
 // destination without its owner, also over many transfers.
 func TestReleaseIsBounded(t *testing.T) {
