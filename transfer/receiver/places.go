@@ -6,6 +6,17 @@ import (
 	"github.com/xferd/xferd/transfer"
 )
 
+// SetMaxIncoming changes how many edges of other nodes may be open at a time,
+// from the next one on; 0 is the default.
+func (r *Receiver) SetMaxIncoming(n int) {
+	if n <= 0 {
+		n = DefaultIncoming
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.cfg.MaxIncoming = n
+}
+
 // takePlace refuses an edge while as many are open as the node takes at a time.
 // leave gives the place back.
 //

@@ -67,3 +67,18 @@ func TestPlaces(t *testing.T) {
 	d.abort(transfer.EndCancel)
 	a2.abort(transfer.EndCancel)
 }
+
+// The limit can be changed while edges are open.
+func TestSetMaxIncoming(t *testing.T) {
+	g := newRig(t, func(c *Config) { c.MaxIncoming = 1 })
+	g.dial(g.request("a"))
+	late := g.request("b")
+	if err := g.refused(late, Peer{Node: late.Owner}); err.Reason != transfer.NodeBusy {
+		t.Errorf("%v", err)
+	}
+	g.SetMaxIncoming(2)
+	g.dial(late)
+	if err := g.refused(g.request("c"), Peer{Node: late.Owner}); err.Reason != transfer.NodeBusy {
+		t.Errorf("%v", err)
+	}
+}

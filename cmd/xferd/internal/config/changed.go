@@ -8,7 +8,7 @@ import (
 
 // live are the keys that a running node takes over.
 var live = []string{
-	"exports", "transport.policy", "limits.transfers", "limits.queued", "limits.bandwidth", "times.stall", "times.retention", "log.level",
+	"exports", "transport.policy", "limits.transfers", "limits.queued", "limits.incoming", "limits.bandwidth", "times.stall", "times.retention", "log.level",
 }
 
 // value returns what a key is set to: fields have the names of keys, but for

@@ -15,6 +15,7 @@ func (n *Node) Reload(c config.Config) error {
 		return err
 	}
 	n.engine.SetLimits(limits(c))
+	n.receiver.SetMaxIncoming(c.Limits.Incoming)
 	return n.exports.Swap(x).Close()
 }
 
