@@ -16,6 +16,7 @@ var (
 	descFiles     = prometheus.NewDesc("files", "Files of the transfers that this node owns and remembers, by how they ended.", []string{"outcome"}, nil)
 	descFallbacks = prometheus.NewDesc("transport_fallbacks", "Changes of transport of the transfers that this node owns and remembers.", []string{"from", "to", "reason"}, nil)
 	descChosen    = prometheus.NewDesc("transport_chosen", "Transfers by the transport of their latest edge and the reason for it.", []string{"transport", "reason"}, nil)
+	descVerified  = prometheus.NewDesc("verification", "Transfers by how their contents are verified, and why that is less than what was asked.", []string{"verify", "reason"}, nil)
 	descMismatch  = prometheus.NewDesc("corrupt_extents", "Extents that arrived with a wrong digest, of the transfers that this node owns and remembers.", nil, nil)
 	descIncoming  = prometheus.NewDesc("incoming_transfers", "Transfers that hold a destination on this node.", []string{"state"}, nil)
 	descBuffers   = prometheus.NewDesc("buffer_bytes", "Buffer memory in use.", []string{"side"}, nil)
@@ -25,7 +26,7 @@ var (
 )
 
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descTransfers, descMoved, descFiles, descFallbacks, descChosen, descMismatch,
+	for _, d := range []*prometheus.Desc{descTransfers, descMoved, descFiles, descFallbacks, descChosen, descVerified, descMismatch,
 		descIncoming, descBuffers, descNodes, descGossip, descDraining} {
 		ch <- d
 	}
@@ -73,8 +74,9 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 func (c collector) transfers(gauge func(*prometheus.Desc, float64, ...string)) {
 	type change struct{ from, to, reason string }
 	type choice struct{ transport, reason string }
+	type verification struct{ verify, reason string }
 	states, moved, files := map[transfer.State]int{}, map[string]int64{}, map[string]int64{}
-	fallbacks, chosen := map[change]int{}, map[choice]int{}
+	fallbacks, chosen, verified := map[change]int{}, map[choice]int{}, map[verification]int{}
 	var mismatches int64
 	for _, t := range c.n.engine.All() {
 		states[t.State]++
@@ -92,6 +94,9 @@ func (c collector) transfers(gauge func(*prometheus.Desc, float64, ...string)) {
 		if t.Path.Transport != "" {
 			chosen[choice{t.Path.Transport, string(t.Path.Reason)}]++
 		}
+		if t.Path.Verify != "" {
+			verified[verification{t.Path.Verify, string(t.Path.VerifyReason)}]++
+		}
 	}
 	for s, n := range states {
 		gauge(descTransfers, float64(n), string(s))
@@ -107,6 +112,9 @@ func (c collector) transfers(gauge func(*prometheus.Desc, float64, ...string)) {
 	}
 	for c, n := range chosen {
 		gauge(descChosen, float64(n), c.transport, c.reason)
+	}
+	for v, n := range verified {
+		gauge(descVerified, float64(n), v.verify, v.reason)
 	}
 	gauge(descMismatch, float64(mismatches))
 }

@@ -1,0 +1,54 @@
+package node
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/xferd/xferd/api/client"
+	xferv1 "github.com/xferd/xferd/api/xfer/v1"
+)
+
+// P9: that contents are verified less than asked is in a metric, with the reason.
+func TestP9MetricOfVerification(t *testing.T) {
+	dir, err := os.MkdirTemp("/dev/shm", "xferd-metric") // where nothing can be read from a device
+	if err != nil {
+		t.Skip("no file system in memory: ", err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	p := newPair(t, dir)
+	if err := os.WriteFile(filepath.Join(dir, "n1", "f"), []byte("content"), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	p.copy(t, "f", "wire")
+	spec := client.Copy("n1", filepath.Join(dir, "n1", "f"), "n2", filepath.Join(dir, "n2", "media"))
+	spec.Verify = xferv1.Verify_VERIFY_MEDIA
+	sub, err := p.client.Submit(context.Background(), "", spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.client.Wait(context.Background(), sub.GetName()); err != nil {
+		t.Fatal(err)
+	}
+	families, err := p.nodes[0].metrics.Gatherer().Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[[2]string]float64{}
+	for _, f := range families {
+		if f.GetName() != "xferd_verification" {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			labels := map[string]string{}
+			for _, l := range m.GetLabel() {
+				labels[l.GetName()] = l.GetValue()
+			}
+			got[[2]string{labels["verify"], labels["reason"]}] = m.GetGauge().GetValue()
+		}
+	}
+	if len(got) != 2 || got[[2]string{"wire", ""}] != 1 || got[[2]string{"store", "MEMORY_FILE_SYSTEM"}] != 1 {
+		t.Errorf("verification: %v", got)
+	}
+}
