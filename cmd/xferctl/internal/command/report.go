@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	xferv1 "github.com/xferd/xferd/api/xfer/v1"
 	"github.com/xferd/xferd/cmd/xferctl/internal/exit"
 	"github.com/xferd/xferd/cmd/xferctl/internal/record"
@@ -205,7 +207,7 @@ func verboseLines(t *xferv1.Transfer) []string {
 		name string
 		s    *xferv1.DataStats
 	}{{"source", p.GetSource()}, {"target", p.GetTarget()}} {
-		if s := side.s; s != nil {
+		if s := side.s; proto.Size(s) > 0 { // the target tells its own at the end
 			out = append(out, fmt.Sprintf("  %s:     %s, read %s, hash %s, network %s, write %s", side.name, show.Plural(int64(s.GetStreams()), "stream", "streams"),
 				show.Elapsed(s.GetReadTime().AsDuration()), show.Elapsed(s.GetHashTime().AsDuration()), show.Elapsed(s.GetWireTime().AsDuration()), show.Elapsed(s.GetPlaceTime().AsDuration())))
 		}
