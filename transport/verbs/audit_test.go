@@ -2,6 +2,7 @@ package verbs
 
 import (
 	"sync"
+	"sync/atomic"
 	"testing"
 	"unsafe"
 
@@ -15,6 +16,8 @@ import (
 type audit struct {
 	t   *testing.T
 	off bool
+
+	polls atomic.Int64
 
 	mu      sync.Mutex
 	open    map[*auditMR]struct{}
@@ -115,6 +118,25 @@ func (d *auditDevice) AllocProtectionDomain() (rdma.DriverPD, error) {
 	return &auditPD{pd, d}, nil
 }
 
+func (d *auditDevice) CreateCompletionQueue(depth int, c rdma.DriverChannel) (rdma.DriverCQ, error) {
+	q, err := d.DriverDevice.CreateCompletionQueue(depth, c)
+	if err != nil {
+		return nil, err
+	}
+	return &auditCQ{q, d.a}, nil
+}
+
+// auditCQ counts how often somebody looks for completions.
+type auditCQ struct {
+	rdma.DriverCQ
+	a *audit
+}
+
+func (q *auditCQ) Poll(wcs []rdma.WorkCompletion) (int, error) {
+	q.a.polls.Add(1)
+	return q.DriverCQ.Poll(wcs)
+}
+
 type auditPD struct {
 	rdma.DriverPD
 	dev *auditDevice
@@ -134,7 +156,7 @@ func (p *auditPD) Register(mem []byte, access rdma.Access) (rdma.DriverMR, error
 }
 
 func (p *auditPD) CreateQueuePair(c rdma.QueuePairConfig, send, receive rdma.DriverCQ) (rdma.DriverQP, rdma.QueuePairLimits, error) {
-	q, l, err := p.DriverPD.CreateQueuePair(c, send, receive)
+	q, l, err := p.DriverPD.CreateQueuePair(c, send.(*auditCQ).DriverCQ, receive.(*auditCQ).DriverCQ)
 	if err != nil {
 		return nil, l, err
 	}

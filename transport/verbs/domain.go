@@ -38,6 +38,8 @@ type pair struct {
 	remote endpoint
 	post   sync.Mutex   // so that the requests of a chunk stay together
 	load   atomic.Int64 // bytes posted and not completed
+
+	receive [1]rdma.ReceiveRequest // so that posting one allocates nothing
 }
 
 // depths of the queues of a session.

@@ -82,9 +82,12 @@ func (l *landing) end() error {
 func (l *landing) fail(err error) { l.cancel(err) }
 
 // receive posts a receive on a queue pair, which is what an announcement uses up.
+// One goroutine at a time does so for a domain.
 func (l *landing) receive(d *domain, pair int) error {
 	d.outstanding.Add(1)
-	_, err := d.pairs[pair].qp.PostReceive([]rdma.ReceiveRequest{{ID: uint64(pair)}})
+	p := d.pairs[pair]
+	p.receive[0].ID = uint64(pair)
+	_, err := p.qp.PostReceive(p.receive[:])
 	if err != nil {
 		d.outstanding.Add(-1)
 	}

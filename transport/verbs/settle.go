@@ -85,6 +85,7 @@ func (o *outgoing) verdicts(sl *outSlot) []transport.Verdict {
 // receive takes the target's messages until its end.
 func (o *outgoing) receive(ctx context.Context, ended chan<- struct{}) error {
 	var room []wire.Answer
+	answer := o.answer // once: it is a value of its own each time
 	for {
 		msg, err := o.control.Receive(ctx)
 		if err != nil {
@@ -95,7 +96,7 @@ func (o *outgoing) receive(ctx context.Context, ended chan<- struct{}) error {
 		}
 		if len(msg) > 0 && kind(msg[0]) == kindAnswers {
 			o.stall.hear()
-			if room, err = eachAnswer(msg, room[:0], o.answer); err != nil {
+			if room, err = eachAnswer(msg, room[:0], answer); err != nil {
 				return err
 			}
 			continue
