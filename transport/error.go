@@ -45,6 +45,17 @@ func (e *UnavailableError) Error() string {
 
 func (e *UnavailableError) Unwrap() error { return e.Err }
 
+// PathError is a session of several paths that one of them broke. The transport
+// leaves that one alone for a while, so that a new session is worth a try.
+type PathError struct {
+	Path string
+	Err  error
+}
+
+func (e *PathError) Error() string { return e.Err.Error() }
+
+func (e *PathError) Unwrap() error { return e.Err }
+
 // ProtocolError is a peer that does not keep to the wire protocol. The
 // connection is closed; nothing of the frame was placed.
 type ProtocolError struct {

@@ -45,12 +45,14 @@ func (t *Transport) dial(ctx context.Context, edge transport.Edge, g transport.G
 	if err != nil {
 		return nil, err
 	}
+	paths = t.rests.awake(paths)
 	out := newOutgoing(t, edge, g, o)
+	out.paths = paths
 	if err := out.bringUp(ctx, paths); err != nil {
 		if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
 			err = fmt.Errorf("%w: %w", cause, err)
 		}
-		return nil, errors.Join(err, out.end())
+		return nil, out.ended(errors.Join(err, out.end()))
 	}
 	return out, nil
 }
@@ -117,7 +119,7 @@ func (o *outgoing) open(paths []path, slot, cells *slab, most int) error {
 		d, err := openDomain(p, depths{send: most*writes + 3, receive: 1, pairs: l.QueuePairs}, 0)
 		o.s.domains = append(o.s.domains, d)
 		if err != nil {
-			return err
+			return d.blame(err)
 		}
 	}
 	if err := o.s.register(cells, 0); err != nil {
@@ -144,7 +146,7 @@ func (o *outgoing) connect(r *ready) error {
 			p.remote = r.Pairs[i]
 			p.remote.GID, p.remote.LID = d.path.remote, d.path.lid
 			if err := d.connect(p, &o.t.cfg.Limits); err != nil {
-				return err
+				return d.blame(err)
 			}
 			i++
 		}
@@ -188,25 +190,36 @@ func (o *outgoing) probe(ctx context.Context, w *window) error {
 			d.outstanding.Add(1)
 			if _, err := p.qp.PostSend(reqs); err != nil {
 				d.outstanding.Add(-1)
-				return err
+				return d.blame(err)
 			}
-			select {
-			case err := <-o.probed:
-				if err != nil {
-					if cause := context.Cause(o.life); cause != nil {
-						err = cause // what failed first
-					}
-					return fmt.Errorf("%w: %w", errProbe, err)
-				}
-			case <-o.life.Done():
-				return fmt.Errorf("%w: %w", errProbe, context.Cause(o.life))
-			case <-ctx.Done():
-				return fmt.Errorf("%w: %w", errProbe, context.Cause(ctx))
+			if err := o.awaitProbe(ctx, d); err != nil {
+				return fmt.Errorf("%w: %w", errProbe, err)
 			}
 			index++
 		}
 	}
 	return nil
+}
+
+// awaitProbe waits until the device has sent the probe of a rail.
+func (o *outgoing) awaitProbe(ctx context.Context, d *domain) error {
+	select {
+	case err := <-o.probed:
+		if err == nil {
+			return nil
+		}
+		if cause := context.Cause(o.life); cause != nil {
+			return cause // what failed first
+		}
+		return d.blame(err)
+	case <-o.life.Done():
+		return context.Cause(o.life)
+	case <-ctx.Done():
+		if ctx.Err() == context.DeadlineExceeded {
+			return d.blame(context.Cause(ctx))
+		}
+		return context.Cause(ctx)
+	}
 }
 
 // granted takes the slots of the target.

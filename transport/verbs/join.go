@@ -69,7 +69,7 @@ func (l *landing) open(c *connect, groups []group, slots []*slab, cells *slab, a
 		d, err := openDomain(g.path, depths{send: 1, receive: len(slots) + 1, pairs: len(g.pairs)}, rdma.RemoteWrite)
 		l.s.domains = append(l.s.domains, d)
 		if err != nil {
-			return err
+			return d.blame(err)
 		}
 	}
 	clear(cells.buf.Bytes())
@@ -93,11 +93,11 @@ func (l *landing) open(c *connect, groups []group, slots []*slab, cells *slab, a
 			p.remote = c.Pairs[at]
 			for range len(slots) + 1 {
 				if err := l.receive(d, j); err != nil {
-					return err
+					return d.blame(err)
 				}
 			}
 			if err := d.connect(p, &l.in.t.cfg.Limits); err != nil {
-				return err
+				return d.blame(err)
 			}
 			answer.Pairs[at] = d.endpoint(p)
 		}
@@ -214,13 +214,21 @@ func (l *landing) probed(ctx context.Context, c *connect, groups []group, memory
 		case <-l.ctx.Done():
 			return context.Cause(l.ctx)
 		case <-ctx.Done():
-			return fmt.Errorf("%w: %w", errProbe, context.Cause(ctx))
+			err := fmt.Errorf("%w: %w", errProbe, context.Cause(ctx))
+			for k, g := range groups {
+				for _, i := range g.pairs {
+					if !seen[i] {
+						return l.s.domains[k].blame(err)
+					}
+				}
+			}
+			return err
 		}
 	}
 	for k, g := range groups {
 		for _, i := range g.pairs {
 			if err := checkProbe(memory[i*probeSize:(i+1)*probeSize], &l.in.token, i, l.s.domains[k].path.mtu); err != nil {
-				return err
+				return l.s.domains[k].blame(err)
 			}
 		}
 	}

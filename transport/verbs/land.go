@@ -100,7 +100,7 @@ func (l *landing) take(d *domain, wc *rdma.WorkCompletion) {
 	d.outstanding.Add(-1)
 	if err := wc.Err(); err != nil {
 		if wc.Status != rdma.Flushed || l.ctx.Err() == nil {
-			l.fail(fmt.Errorf("%s: %w", d.path.rail, err))
+			l.fail(d.blame(err))
 		}
 		return
 	}
@@ -109,7 +109,7 @@ func (l *landing) take(d *domain, wc *rdma.WorkCompletion) {
 		return
 	}
 	if err := l.receive(d, int(wc.ID)); err != nil {
-		l.fail(err)
+		l.fail(d.blame(err))
 		return
 	}
 	slot, generation := splitImmediate(wc.Imm)

@@ -3,7 +3,6 @@ package verbs
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"sync"
@@ -28,6 +27,7 @@ type outgoing struct {
 	pacer   *pace.Pacer
 	stats   counters
 
+	paths    []path
 	s        *session
 	slots    []*outSlot
 	cells    *slab    // of all slots
@@ -83,7 +83,7 @@ func newOutgoing(t *Transport, edge transport.Edge, g transport.Grant, o transpo
 		probed: make(chan error, 1),
 	}
 	out.s = newSession(t, t.send, o.ChunkSize, out.fail)
-	out.stall = vigil{every: t.cfg.Limits.Stall, due: func() { out.fail(fmt.Errorf("%w for %s", errStalled, t.cfg.Limits.Stall)) }}
+	out.stall = vigil{every: t.cfg.Limits.Stall, due: func() { out.fail(out.stalled()) }}
 	out.life, out.close = context.WithCancelCause(context.Background())
 	return out
 }
@@ -147,11 +147,11 @@ func (o *outgoing) Run(ctx context.Context, f transport.Feed) error {
 	o.giveBack()
 	switch {
 	case cause == nil:
-		return fence
+		return errors.Join(o.ended(nil), fence)
 	case parent.Err() != nil:
 		return parent.Err()
 	default:
-		return errors.Join(cause, fence)
+		return o.ended(errors.Join(cause, fence))
 	}
 }
 

@@ -3,6 +3,7 @@ package verbs
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -43,15 +44,20 @@ func unavailable(peer string, reason transport.Reason, err error) error {
 // peerError is a peer that gave up and told why.
 type peerError struct {
 	reason transport.Reason
+	rail   int // of the target that it is about; -1: of none alone
 	text   string
 }
 
 func (e *peerError) Error() string { return fmt.Sprintf("the peer gave up: %q", e.text) }
 
-// failure tells the peer why this end gives up: the reason, a newline, the error.
+// failure tells the peer why this end gives up: the reason, with @ and the index
+// of the rail of the target that failed, if one did; a newline; the error.
 func failure(err error) []byte {
-	text := err.Error()
-	return fmt.Appendf(nil, "%c%s\n%s", kindFail, reasonOf(err), text[:min(len(text), wire.MaxText)])
+	text, rail := err.Error(), ""
+	if e, ok := errors.AsType[*railError](err); ok {
+		rail = fmt.Sprintf("@%d", e.path.peer)
+	}
+	return fmt.Appendf(nil, "%c%s%s\n%s", kindFail, reasonOf(err), rail, text[:min(len(text), wire.MaxText)])
 }
 
 // maxReason is the length that a reason of a peer may have.
@@ -60,12 +66,18 @@ const maxReason = 40
 func parseFailure(b []byte) *peerError {
 	reason, text, ok := strings.Cut(string(b[:min(len(b), maxReason+1+wire.MaxText)]), "\n")
 	if !ok {
-		return &peerError{text: reason}
+		return &peerError{rail: -1, text: reason}
+	}
+	rail := -1
+	if name, index, ok := strings.Cut(reason, "@"); ok {
+		if n, err := strconv.Atoi(index); err == nil && n >= 0 {
+			reason, rail = name, n
+		}
 	}
 	for _, c := range reason {
 		if len(reason) > maxReason || (c < 'A' || c > 'Z') && c != '_' {
-			return &peerError{text: text}
+			return &peerError{rail: rail, text: text}
 		}
 	}
-	return &peerError{transport.Reason(reason), text}
+	return &peerError{transport.Reason(reason), rail, text}
 }

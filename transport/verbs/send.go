@@ -146,7 +146,7 @@ func (o *outgoing) post(sl *outSlot, cell int, generation uint16) error {
 	n, err := p.qp.PostSend(sl.reqs)
 	if err != nil {
 		d.outstanding.Add(-1) // the signaled one is the last
-		return fmt.Errorf("%s: request %d of %d: %w", d.path.rail, n+1, len(sl.reqs), err)
+		return d.blame(fmt.Errorf("request %d of %d: %w", n+1, len(sl.reqs), err))
 	}
 	o.stats.bytes.Add(bytes)
 	return nil

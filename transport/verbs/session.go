@@ -139,7 +139,7 @@ func (s *session) watch(take func(*domain, *rdma.WorkCompletion)) {
 	for _, d := range s.domains {
 		s.watchers.Go(func() {
 			if err := d.watch(s.watching, func(wc *rdma.WorkCompletion) { take(d, wc) }); s.watching.Err() == nil {
-				s.lost(fmt.Errorf("%s: %w", d.path.rail, err))
+				s.lost(d.blame(err))
 			}
 		})
 	}

@@ -23,7 +23,7 @@ func (o *outgoing) take(d *domain, wc *rdma.WorkCompletion) {
 	}
 	if err != nil {
 		if wc.Status != rdma.Flushed { // the first one is the cause, the rest follows from it
-			o.fail(fmt.Errorf("%s: %w", d.path.rail, err))
+			o.fail(d.blame(err))
 		}
 		return
 	}
@@ -111,6 +111,26 @@ func (o *outgoing) receive(ctx context.Context, ended chan<- struct{}) error {
 
 // errStalled: chunks are on their way, and the device and the target say nothing.
 var errStalled = errors.New("nothing was heard of chunks that are on their way")
+
+// stalled is the error of a session of which nothing is heard. Where only one path
+// has something on its way it is that path's.
+func (o *outgoing) stalled() error {
+	err := fmt.Errorf("%w for %s", errStalled, o.t.cfg.Limits.Stall)
+	var busy *domain
+	for _, d := range o.s.domains {
+		if d.outstanding.Load() == 0 {
+			continue
+		}
+		if busy != nil {
+			return err
+		}
+		busy = d
+	}
+	if busy == nil {
+		return err
+	}
+	return busy.blame(err)
+}
 
 // answer notes what became of a chunk.
 func (o *outgoing) answer(slot, generation uint16, seq uint64, answers []wire.Answer) error {

@@ -42,6 +42,10 @@ type Limits struct {
 	// often (6). 7 would be for ever on some devices and is refused.
 	AckTimeout uint8
 	Retries    uint8
+	// Rest is how long a path that broke is left alone where there are others
+	// (5 s), twice as long each time that it breaks again, LongestRest (5 min) at
+	// most.
+	Rest, LongestRest time.Duration
 }
 
 func (l *Limits) fill() error {
@@ -56,6 +60,8 @@ func (l *Limits) fill() error {
 	def(&l.Stall, 30*time.Second)
 	def(&l.AckTimeout, 17)
 	def(&l.Retries, 6)
+	def(&l.Rest, 5*time.Second)
+	def(&l.LongestRest, 5*time.Minute)
 	switch {
 	case l.Retries > 6:
 		return fmt.Errorf("%d retries: 7 means for ever on some devices; write 1 to 6", l.Retries)
@@ -65,7 +71,7 @@ func (l *Limits) fill() error {
 		return fmt.Errorf("%d slots of a session: write 1 to %d", l.Slots, maxSlots)
 	case l.QueuePairs < 1 || l.QueuePairs > maxPairs:
 		return fmt.Errorf("%d queue pairs of a rail: write 1 to %d", l.QueuePairs, maxPairs)
-	case min(l.Handshake, l.Drain, l.Destroy, l.Stall) <= 0:
+	case min(l.Handshake, l.Drain, l.Destroy, l.Stall, l.Rest, l.LongestRest) <= 0:
 		return errors.New("a time that is not positive")
 	}
 	return nil
@@ -109,6 +115,7 @@ type Transport struct {
 	// target, which may be the same node: they are apart.
 	dials, joins chan struct{}
 	send, recv   *buffers
+	rests        rests
 
 	mu          sync.Mutex
 	closed      bool
@@ -138,6 +145,7 @@ func New(cfg Config) (*Transport, error) {
 		cfg: cfg, log: cfg.Log, send: newBuffers(cfg.SendPool), recv: newBuffers(cfg.RecvPool),
 		open: map[*incoming]struct{}{}, sessions: map[*session]struct{}{}, quarantined: map[*session]struct{}{},
 	}
+	t.rests.first, t.rests.longest = cfg.Limits.Rest, cfg.Limits.LongestRest
 	t.dials, t.joins = make(chan struct{}, cfg.Limits.Setups), make(chan struct{}, cfg.Limits.Setups)
 	if t.log == nil {
 		t.log = slog.New(slog.DiscardHandler)

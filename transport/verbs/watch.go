@@ -1,7 +1,7 @@
 package verbs
 
 import (
-	"fmt"
+	"errors"
 	"time"
 
 	"github.com/xferd/xferd/rdma"
@@ -18,7 +18,7 @@ func (t *Transport) Event(dev *rdma.Device, e rdma.AsyncEvent) {
 	for s := range t.sessions {
 		for _, d := range s.domains {
 			if d.path.rail.Device == dev && d.ends(e) {
-				s.lost(fmt.Errorf("%s: %s", d.path.rail, e))
+				s.lost(d.blame(errors.New(e.String())))
 			}
 		}
 	}
