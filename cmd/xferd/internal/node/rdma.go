@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"slices"
 	"sync"
 
 	"github.com/xferd/xferd/cluster"
@@ -25,24 +24,22 @@ type fabric struct {
 	allowed []string // devices; empty is all
 	log     *slog.Logger
 
+	ending    context.Context
+	stop      context.CancelFunc
+	releasing sync.WaitGroup // goroutines that close devices which were let go
+
 	mu      sync.Mutex
 	closed  bool
 	devices map[string]*watched
-	old     []*watched // lost, and still in use by a session
-}
-
-// watched is a device with the goroutine that takes its events.
-type watched struct {
-	*rdma.Device
-	lost   bool // guarded by fabric.mu
-	cancel context.CancelFunc
-	done   chan struct{}
+	old     map[*watched]struct{} // let go, and still in use by a session
+	hears   func(*rdma.Device, rdma.AsyncEvent)
 }
 
 // openFabric looks for RDMA; sys is that of a test, or nil. It logs once what
 // there is, or why not.
 func openFabric(sys *rdma.System, allowed []string, log *slog.Logger) *fabric {
-	f := &fabric{sys: sys, allowed: allowed, log: log, devices: map[string]*watched{}}
+	f := &fabric{sys: sys, allowed: allowed, log: log, devices: map[string]*watched{}, old: map[*watched]struct{}{}}
+	f.ending, f.stop = context.WithCancel(context.Background())
 	if sys == nil {
 		var err error
 		if f.sys, err = rdma.Open(); err != nil {
@@ -102,20 +99,13 @@ func (f *fabric) rails() ([]verbs.Rail, error) {
 	var rails []verbs.Rail
 	reason, why := transport.NoDevice, errors.New("no device of this node is usable")
 	for _, d := range devices {
-		attr, err := d.Attr()
+		usable, r, err := railsOf(d.Device)
 		if err != nil {
-			f.lose(d, err)
-			why = err
+			f.letGo(d, err, slog.LevelDebug)
+			reason, why = r, err
 			continue
 		}
-		for p := 1; p <= attr.Ports; p++ {
-			rail, r, err := railOf(d.Device, p)
-			if err != nil {
-				reason, why = r, err
-				continue
-			}
-			rails = append(rails, rail)
-		}
+		rails = append(rails, usable...)
 	}
 	if len(rails) == 0 {
 		return nil, fail(reason, why)
@@ -145,6 +135,29 @@ func (f *fabric) capabilities() (c cluster.Capability) {
 	return c
 }
 
+// railsOf returns the ports of a device that can be used, one at least, or why
+// there is none.
+func railsOf(d *rdma.Device) ([]verbs.Rail, transport.Reason, error) {
+	attr, err := d.Attr()
+	if err != nil {
+		return nil, transport.NoDevice, err
+	}
+	var rails []verbs.Rail
+	reason, why := transport.NoDevice, fmt.Errorf("%s has no port", d.Name())
+	for p := 1; p <= attr.Ports; p++ {
+		rail, r, err := railOf(d, p)
+		if err != nil {
+			reason, why = r, err
+			continue
+		}
+		rails = append(rails, rail)
+	}
+	if len(rails) > 0 {
+		return rails, transport.NoReason, nil
+	}
+	return nil, reason, why
+}
+
 func railOf(d *rdma.Device, port int) (verbs.Rail, transport.Reason, error) {
 	p, err := d.Port(port)
 	if err != nil {
@@ -165,110 +178,17 @@ func railOf(d *rdma.Device, port int) (verbs.Rail, transport.Reason, error) {
 	return verbs.Rail{Device: d, Port: p, GIDs: usable}, transport.NoReason, nil
 }
 
-// open opens devices that are there and not open, and returns those that are.
-func (f *fabric) open() ([]*watched, error) {
-	infos, err := f.sys.Devices()
+// transport makes the transport over these devices, which hears of their events.
+func (f *fabric) transport(c verbs.Config) (*verbs.Transport, error) {
+	c.Rails, c.Route = f.rails, route
+	t, err := verbs.New(c)
 	if err != nil {
 		return nil, err
 	}
-	f.retire()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.closed {
-		return nil, errors.New("the node stops")
-	}
-	var open []*watched
-	for _, i := range infos {
-		if !i.Supported || len(f.allowed) > 0 && !slices.Contains(f.allowed, i.Name) {
-			continue
-		}
-		w := f.devices[i.Name]
-		if w != nil && w.lost {
-			f.old = append(f.old, w)
-			w = nil
-		}
-		if w == nil {
-			d, err := f.sys.OpenDevice(i.Name)
-			if err != nil {
-				f.log.Warn("open RDMA device", "device", i.Name, "error", err)
-				delete(f.devices, i.Name)
-				continue
-			}
-			w = f.watch(d)
-			f.devices[i.Name] = w
-		}
-		open = append(open, w)
-	}
-	return open, nil
-}
-
-// watch starts the goroutine that takes the events of a device.
-func (f *fabric) watch(d *rdma.Device) *watched {
-	ctx, cancel := context.WithCancel(context.Background())
-	w := &watched{Device: d, cancel: cancel, done: make(chan struct{})}
-	go func() {
-		defer close(w.done)
-		for {
-			e, err := d.NextEvent(ctx)
-			if err != nil {
-				if ctx.Err() == nil {
-					f.lose(w, err)
-				}
-				return
-			}
-			f.log.Info("RDMA event", "device", d.Name(), "event", e.String())
-			if e.Type == rdma.EventDeviceFatal {
-				f.lose(w, errors.New("device fatal"))
-			}
-		}
-	}()
-	return w
-}
-
-// lose notes that a device is of no use any more: sessions on it fail by
-// themselves, and it is opened anew when it is there again.
-func (f *fabric) lose(w *watched, err error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if !w.lost {
-		w.lost = true
-		f.log.Warn("RDMA device is lost", "device", w.Name(), "error", err)
-	}
-}
-
-// retire closes lost devices that no session uses any more.
-func (f *fabric) retire() {
-	f.mu.Lock()
-	old := f.old
-	f.old = nil
-	f.mu.Unlock() // their goroutines may want it
-	old = slices.DeleteFunc(old, func(w *watched) bool { return w.end() == nil })
-	f.mu.Lock()
-	f.old = append(f.old, old...)
-	f.mu.Unlock()
-}
-
-func (w *watched) end() error {
-	w.cancel()
-	<-w.done
-	return w.Close()
-}
-
-// close closes the devices. Sessions on them are over, but for quarantined ones.
-func (f *fabric) close() error {
-	f.mu.Lock()
-	f.closed = true
-	all := f.old
-	for _, w := range f.devices {
-		all = append(all, w)
-	}
-	f.old, f.devices = nil, map[string]*watched{}
-	f.mu.Unlock() // events that come meanwhile take it
-	var errs []error
-	for _, w := range all {
-		errs = append(errs, w.end())
-	}
-	return errors.Join(errs...)
+	f.hears = t.Event
+	return t, nil
 }
 
 // route is how the verbs transport finds the address of this node that leads to
