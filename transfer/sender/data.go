@@ -34,7 +34,13 @@ func (e *Edge) moveData(ctx context.Context) error {
 	for {
 		before := e.landings()
 		err := e.session(ctx)
-		if err == nil || e.over() { // how a data plane ends that has no more to do is the target's
+		switch {
+		case e.over(): // how a data plane ends that has no more to do is the target's
+			return nil
+		case err == nil && e.turned():
+			tries, ofThis = 0, 0
+			continue
+		case err == nil:
 			return nil
 		}
 		if ctx.Err() != nil {
@@ -77,9 +83,7 @@ func (e *Edge) moveData(ctx context.Context) error {
 // session asks for one data plane and runs it. Its error is nil when the feed
 // is at its end.
 func (e *Edge) session(ctx context.Context) error {
-	e.mu.Lock()
-	names := e.choice.names
-	e.mu.Unlock()
+	names := e.names()
 	e.out.post(&transfer.PrepareData{Transports: names, Streams: e.streams()})
 	ready, err := await(ctx, e.ready)
 	if err != nil {
@@ -127,7 +131,9 @@ func (e *Edge) session(ctx context.Context) error {
 	if late { // SetMaxRate came while it was dialled
 		out.SetMaxRate(rate)
 	}
+	stop := e.watchBest(name, out)
 	err = out.Run(ctx, feed{e})
+	stop()
 	closing := out.Close()
 	e.mu.Lock()
 	e.outgoing = nil
@@ -166,9 +172,9 @@ func (e *Edge) transport() string {
 }
 
 // leaveFor says why a transport is left at its first failure: another one has to
-// take over from RDMA, whatever went wrong.
+// take over from RDMA, whatever went wrong, but where it has other paths.
 func leaveFor(name string, err error) transport.Reason {
-	if name != transport.RDMA {
+	if name != transport.RDMA || errors.As(err, new(*transport.PathError)) {
 		return transport.NoReason
 	}
 	if u, ok := errors.AsType[*transport.UnavailableError](err); ok && u.Reason != transport.NoReason {
@@ -189,6 +195,9 @@ func (e *Edge) demote(why transport.Reason) bool {
 	defer e.mu.Unlock()
 	if len(e.choice.names) < 2 {
 		return false
+	}
+	if e.choice.names[0] == transport.RDMA {
+		e.back.later(time.Now())
 	}
 	e.choice.names = e.choice.names[1:]
 	e.choice.why = why

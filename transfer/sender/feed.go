@@ -85,7 +85,7 @@ func (e *Edge) nextLoad(ctx context.Context) (*load, error) {
 	watched := false
 	for {
 		var err error
-		if err = ctx.Err(); err == nil && (e.noMore || e.ended) {
+		if err = ctx.Err(); err == nil && (e.noMore || e.ended || e.back.turn) {
 			err = io.EOF
 		}
 		if err != nil {

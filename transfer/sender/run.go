@@ -177,7 +177,7 @@ func (e *Edge) begin(m *transfer.Opened) error {
 	}
 	e.mu.Lock()
 	e.credits = max(1, m.Credits)
-	e.choice = choice
+	e.choice, e.back.all = choice, choice
 	e.plan = plan.New(o)
 	e.mu.Unlock()
 	e.heard.Store(int64(time.Since(e.began)))

@@ -150,6 +150,7 @@ type Edge struct {
 	settle  sync.Cond // something is to be settled, or the edge ends
 	credits uint64
 	choice  choice
+	back    comeback
 	entries map[uint64]*entry // without a result
 	next    uint64            // number of the next entry
 	plan    *plan.Planner

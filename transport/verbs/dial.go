@@ -45,10 +45,10 @@ func (t *Transport) dial(ctx context.Context, edge transport.Edge, g transport.G
 	if err != nil {
 		return nil, err
 	}
-	paths = t.rests.awake(paths)
+	up := t.rests.awake(paths)
 	out := newOutgoing(t, edge, g, o)
-	out.paths = paths
-	if err := out.bringUp(ctx, paths); err != nil {
+	out.paths, out.missing = up, len(paths)-len(up)
+	if err := out.bringUp(ctx, up); err != nil {
 		if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
 			err = fmt.Errorf("%w: %w", cause, err)
 		}

@@ -28,6 +28,7 @@ type outgoing struct {
 	stats   counters
 
 	paths    []path
+	missing  int // paths that rest
 	s        *session
 	slots    []*outSlot
 	cells    *slab    // of all slots

@@ -149,3 +149,7 @@ func (o *outgoing) guilty(err error) *path {
 	}
 	return nil
 }
+
+// Degraded reports whether the session is without a path that rests. A new one may
+// have it.
+func (o *outgoing) Degraded() bool { return o.missing > 0 }

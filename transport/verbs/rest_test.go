@@ -18,6 +18,9 @@ func railsOf(t *testing.T, r *rig) int {
 	s, data := newStore(size), content(size)
 	e := r.connect(t, s)
 	n := len(e.out.s.domains)
+	if e.out.Degraded() != (n < len(r.as)) {
+		t.Errorf("%d rails of %d, degraded: %t", n, len(r.as), e.out.Degraded())
+	}
 	if err := <-e.start(t.Context(), data, s); err != nil {
 		t.Error(err)
 	}
