@@ -65,8 +65,7 @@ type Engine struct {
 	wg   sync.WaitGroup
 
 	mu       sync.Mutex // guards what follows; taken after a job's own lock
-	jobs     map[string]*job
-	byUID    map[transfer.UID]*job
+	roster   roster
 	order    uint64
 	revision uint64
 	changed  chan struct{} // closed and replaced at every new revision
@@ -84,8 +83,7 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 		cfg:     cfg,
 		table:   store.NewTable[record](cfg.Store, "transfers"),
 		wake:    make(chan struct{}, 1),
-		jobs:    map[string]*job{},
-		byUID:   map[transfer.UID]*job{},
+		roster:  newRoster(),
 		changed: make(chan struct{}),
 		// A watcher's token of an earlier life is always lower than every
 		// revision of this one, so that it is told everything again.
@@ -113,8 +111,8 @@ func (e *Engine) load(ctx context.Context) error {
 		j.t.Revision = e.revision
 		j.publishLocked()
 		close(j.stored)
-		e.jobs[r.Transfer.ID] = j
-		e.byUID[r.Transfer.UID] = j
+		e.roster.add(j)
+		e.roster.touch(j)
 		if j.t.State.Terminal() && j.holds {
 			e.releases.owe(j)
 		}
@@ -176,7 +174,7 @@ func (e *Engine) poke() {
 
 // resumeCancelling takes up the cancels that a stop of the node interrupted.
 func (e *Engine) resumeCancelling(ctx context.Context) {
-	for _, j := range e.snapshot() {
+	for _, j := range e.liveJobs() {
 		if j.current().State == transfer.StateCancelling {
 			e.start(ctx, j)
 		}
@@ -189,6 +187,10 @@ func (e *Engine) admit(ctx context.Context) {
 		j := e.choose()
 		if j == nil {
 			return
+		}
+		if j.place.Load() != placed {
+			j.seated()
+			continue
 		}
 		if _, err := j.step(ctx, evAdmit, func(t *transfer.Transfer) {
 			if t.Started.IsZero() {
@@ -211,7 +213,7 @@ func (e *Engine) admit(ctx context.Context) {
 // expire ends transfers that wait or pause beyond their deadline. Those that run
 // have a watchdog.
 func (e *Engine) expire(ctx context.Context) {
-	for _, j := range e.snapshot() {
+	for _, j := range e.liveJobs() {
 		t := j.current()
 		if t.State != transfer.StateQueued && t.State != transfer.StatePaused || t.Spec.Deadline.IsZero() {
 			continue
@@ -231,13 +233,21 @@ func (e *Engine) choose() *job {
 	var queue []waiting
 	var jobs []*job
 	running, places := map[string]int{}, e.limits.Load().MaxRunning
-	for _, j := range e.snapshot() {
+	for _, j := range e.liveJobs() {
 		t := j.current()
 		switch t.State {
 		case transfer.StateQueued:
 			queue = append(queue, waiting{j.id, t.Spec.Priority, t.Spec.Principal, t.Created, j.order})
 			jobs = append(jobs, j)
 		case transfer.StateRunning, transfer.StatePausing, transfer.StateCancelling:
+			switch j.place.Load() {
+			case away:
+				continue
+			case seeking:
+				queue = append(queue, waiting{j.id, t.Spec.Priority, t.Spec.Principal, t.Created, j.order})
+				jobs = append(jobs, j)
+				continue
+			}
 			running[t.Spec.Principal]++
 			places--
 		}
@@ -275,24 +285,10 @@ func (e *Engine) start(ctx context.Context, j *job) {
 	})
 }
 
-// snapshot returns all jobs, in the order of submission.
-func (e *Engine) snapshot() []*job {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	all := make([]*job, 0, len(e.jobs))
-	for _, j := range e.jobs {
-		if j.snap.Load() != nil { // it is stored
-			all = append(all, j)
-		}
-	}
-	slices.SortFunc(all, func(a, b *job) int { return int(int64(a.order) - int64(b.order)) })
-	return all
-}
-
 func (e *Engine) job(id string) (*job, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if j, ok := e.jobs[id]; ok && j.snap.Load() != nil {
+	if j, ok := e.roster.byID[id]; ok && j.snap.Load() != nil {
 		return j, nil
 	}
 	return nil, &transfer.Error{
@@ -304,11 +300,7 @@ func (e *Engine) job(id string) (*job, error) {
 
 // forget removes transfers that ended longer ago than the retention.
 func (e *Engine) forget(ctx context.Context) {
-	for _, j := range e.snapshot() {
-		t := j.current()
-		if !t.State.Terminal() || time.Since(t.Ended) < e.limits.Load().Retention {
-			continue
-		}
+	for _, j := range e.past(e.limits.Load().Retention) {
 		if !j.giveUp() {
 			continue // its target is being told this moment
 		}
@@ -316,19 +308,18 @@ func (e *Engine) forget(ctx context.Context) {
 			e.cfg.Log.Error("forget transfer", "transfer", j.id, "err", err)
 			return
 		}
-		if err := e.cfg.Store.RemoveLogs(store.Owner, t.UID.String()); err != nil {
+		if err := e.cfg.Store.RemoveLogs(store.Owner, j.current().UID.String()); err != nil {
 			e.cfg.Log.Warn("remove logs of a forgotten transfer", "transfer", j.id, "err", err)
 		}
 		e.mu.Lock()
-		delete(e.jobs, j.id)
-		delete(e.byUID, t.UID)
+		e.roster.remove(j)
 		e.mu.Unlock()
 	}
 }
 
 // Load counts the transfers that wait and that run.
 func (e *Engine) Load() (queued, running int) {
-	for _, j := range e.snapshot() {
+	for _, j := range e.liveJobs() {
 		switch t := j.current(); {
 		case t.State == transfer.StateQueued:
 			queued++

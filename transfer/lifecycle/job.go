@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"container/list"
 	"context"
 	"strings"
 	"sync"
@@ -35,6 +36,10 @@ type job struct {
 
 	results sharedLog
 
+	listed *list.Element // in roster.recent; guarded by Engine.mu
+	place  atomic.Int32  // placed, away or seeking
+	seat   chan struct{} // of capacity 1: it got a place
+
 	telling chan struct{} // of capacity 1: held by who tells the target to let go
 	refused time.Time     // since when the target is there and does not let go; of releases
 
@@ -51,7 +56,7 @@ type job struct {
 }
 
 func (e *Engine) newJob(r record) *job {
-	j := &job{e: e, id: r.Transfer.ID, order: r.Order, hash: r.SpecHash, t: r.Transfer, purge: r.Purge, holds: r.Holds, nudge: make(chan struct{}, 1), stored: make(chan struct{}), telling: make(chan struct{}, 1)}
+	j := &job{e: e, id: r.Transfer.ID, order: r.Order, hash: r.SpecHash, t: r.Transfer, purge: r.Purge, holds: r.Holds, nudge: make(chan struct{}, 1), stored: make(chan struct{}), telling: make(chan struct{}, 1), seat: make(chan struct{}, 1)}
 	if !j.t.State.Terminal() && j.t.Epoch > 0 {
 		j.holds = true // the record may be of a version that did not note it
 	}
@@ -81,6 +86,10 @@ func (j *job) announce() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.revision++
+	e.roster.touch(j)
+	if j.t.State.Terminal() {
+		e.roster.over(j)
+	}
 	j.t.Revision = e.revision
 	j.t.Updated = time.Now()
 	j.publishLocked()

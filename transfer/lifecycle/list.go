@@ -31,8 +31,10 @@ func (e *Engine) List(_ context.Context, q transfer.Query, after transfer.Positi
 // change, nothing has to be remembered for a watcher.
 func (e *Engine) Changes(ctx context.Context, q transfer.Query, since transfer.Mark) ([]transfer.Transfer, transfer.Mark, error) {
 	for {
-		changed := e.changes()
-		all, mark := e.visible()
+		e.mu.Lock()
+		changed, mark := e.changed, e.markLocked()
+		out := e.roster.since(since.Revision, q.Match)
+		e.mu.Unlock()
 		if since.State != mark.State || since.Revision > mark.Revision {
 			return nil, mark, &transfer.Error{
 				Reason: transfer.Compacted, Side: transfer.SideOwner, Node: e.cfg.Node,
@@ -40,14 +42,7 @@ func (e *Engine) Changes(ctx context.Context, q transfer.Query, since transfer.M
 				Hint: "list again and watch from there",
 			}
 		}
-		out := all[:0]
-		for _, t := range all {
-			if t.Revision > since.Revision && q.Match(&t) {
-				out = append(out, t)
-			}
-		}
 		if len(out) > 0 {
-			slices.SortFunc(out, func(a, b transfer.Transfer) int { return int(int64(a.Revision) - int64(b.Revision)) })
 			return out, mark, nil
 		}
 		select {
@@ -75,11 +70,15 @@ func (e *Engine) changes() <-chan struct{} {
 func (e *Engine) visible() ([]transfer.Transfer, transfer.Mark) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	all := make([]transfer.Transfer, 0, len(e.jobs))
-	for _, j := range e.jobs {
+	all := make([]transfer.Transfer, 0, len(e.roster.byID))
+	for _, j := range e.roster.byID {
 		if t := j.snap.Load(); t != nil {
 			all = append(all, *t)
 		}
 	}
-	return all, transfer.Mark{State: e.cfg.Store.StateUUID(), Revision: e.revision}
+	return all, e.markLocked()
+}
+
+func (e *Engine) markLocked() transfer.Mark {
+	return transfer.Mark{State: e.cfg.Store.StateUUID(), Revision: e.revision}
 }

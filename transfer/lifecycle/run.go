@@ -50,7 +50,9 @@ func (j *job) run(ctx context.Context) {
 			failures = 0
 		}
 		failures++
+		j.vacate()
 		j.wait(ctx, w, failures)
+		j.seek(ctx, w)
 		if ctx.Err() != nil {
 			return
 		}

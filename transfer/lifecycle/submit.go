@@ -38,8 +38,7 @@ func (e *Engine) submit(ctx context.Context, s transfer.Submission, retryOf stri
 	defer j.mu.Unlock()
 	if err := j.store(ctx); err != nil {
 		e.mu.Lock()
-		delete(e.jobs, j.id)
-		delete(e.byUID, j.t.UID)
+		e.roster.remove(j)
 		e.mu.Unlock()
 		close(j.stored)
 		return transfer.Transfer{}, false, err
@@ -53,7 +52,7 @@ func (e *Engine) submit(ctx context.Context, s transfer.Submission, retryOf stri
 // known answers a submission whose id is remembered. P4.
 func (e *Engine) known(s *transfer.Submission) (transfer.Transfer, bool, error) {
 	e.mu.Lock()
-	j := e.jobs[s.ID]
+	j := e.roster.byID[s.ID]
 	e.mu.Unlock()
 	if j == nil {
 		return transfer.Transfer{}, false, nil
@@ -91,7 +90,7 @@ func (e *Engine) enqueue(s *transfer.Submission, retryOf string) (*job, bool, er
 	}
 	// Submitted at the same moment. Where that one's store failed, another one
 	// that waited for it may be first by now.
-	for j := e.jobs[s.ID]; j != nil; j = e.jobs[s.ID] {
+	for j := e.roster.byID[s.ID]; j != nil; j = e.roster.byID[s.ID] {
 		e.mu.Unlock()
 		<-j.stored
 		e.mu.Lock()
@@ -100,7 +99,7 @@ func (e *Engine) enqueue(s *transfer.Submission, retryOf string) (*job, bool, er
 		}
 	}
 	queued := 0
-	for _, j := range e.jobs {
+	for j := range e.roster.live {
 		if t := j.snap.Load(); t == nil || t.State == transfer.StateQueued {
 			queued++
 		}
@@ -119,7 +118,7 @@ func (e *Engine) enqueue(s *transfer.Submission, retryOf string) (*job, bool, er
 		Created: now, Updated: now, RetryOf: retryOf,
 	}})
 	j.mu.Lock()
-	e.jobs[s.ID], e.byUID[j.t.UID] = j, j
+	e.roster.add(j)
 	return j, false, nil
 }
 

@@ -26,6 +26,13 @@ func (w *watchdog) feed() {
 	w.mu.Unlock()
 }
 
+// excuse takes time off that does not count as without progress.
+func (w *watchdog) excuse(d time.Duration) {
+	w.mu.Lock()
+	w.last = w.last.Add(d)
+	w.mu.Unlock()
+}
+
 // left returns how long it is until expired will fail.
 func (w *watchdog) left(t *transfer.Transfer) (time.Duration, bool) {
 	w.mu.Lock()
