@@ -202,7 +202,8 @@ func (l *loop) prepareData(m *transfer.PrepareData) {
 		}
 		in, err := a.Prepare(l.ctx, transport.Edge{UID: l.m.UID, Epoch: l.m.Epoch, Peer: string(l.m.Owner)}, &sink{edge: l.edge},
 			transport.PrepareOptions{Streams: min(max(m.Streams, 1), l.opt.Streams), ChunkSize: l.opt.ChunkSize, Verify: l.opt.digests()})
-		if u, ok := errors.AsType[*transport.UnavailableError](err); ok && len(m.Transports) > 1 && name != m.Transports[len(m.Transports)-1] {
+		u, ok := errors.AsType[*transport.UnavailableError](err)
+		if ok && len(m.Transports) > 1 && name != m.Transports[len(m.Transports)-1] {
 			l.log.Info("transport cannot be used now", "transport", name, "reason", u.Reason, "error", err)
 			if why = u.Reason; why == transport.NoReason {
 				why = transport.SessionFailed
@@ -211,7 +212,11 @@ func (l *loop) prepareData(m *transfer.PrepareData) {
 		}
 		if err != nil {
 			l.log.Warn("prepare data plane", "transport", name, "error", err)
-			fail(transfer.Internal, fmt.Errorf("prepare %s: %w", name, err))
+			reason := transfer.Internal
+			if ok && name == transport.RDMA {
+				reason = transfer.RDMAUnavailable // nothing else was asked for
+			}
+			fail(reason, fmt.Errorf("prepare %s: %w", name, err))
 			return
 		}
 		if j, ok := in.(transport.Joiner); ok {
