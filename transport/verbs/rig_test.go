@@ -82,7 +82,7 @@ func newRig(t *testing.T, s setup) *rig {
 
 func newNode(t *testing.T, d rdma.Driver, host int, s *setup) *node {
 	t.Helper()
-	n := &node{host: host, audit: &audit{t: t}, kept: s.kept, send: bufpool.New(s.pool), recv: bufpool.New(s.pool)}
+	n := &node{host: host, audit: &audit{report: t.Errorf}, kept: s.kept, send: bufpool.New(s.pool), recv: bufpool.New(s.pool)}
 	n.sys = rdma.New(auditDriver{d, n.audit})
 	ctx, stop := context.WithCancel(context.Background())
 	n.stop = stop
