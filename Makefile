@@ -6,7 +6,7 @@ GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS  = -X github.com/xferd/xferd/cmd/internal/version.version=$(VERSION)
 
-.PHONY: help build man demo test test-race test-nocgo lint generate check-generate baseline bench million lab deps clean
+.PHONY: help build man demo test test-lab test-nocgo lint generate check-generate baseline bench million lab deps clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,8 +27,15 @@ deps: ## install what tests and benchmarks use (Debian, as root), or name it
 test: ## everything that fits into 15 minutes on 2 cores
 	./scripts/deps.sh test
 	$(GO) test -race -shuffle=on -timeout 14m ./...
+	CGO_ENABLED=0 $(GO) vet ./...
+	CGO_ENABLED=0 $(GO) test ./rdma/... ./transport/... ./cmd/...
+	@$(MAKE) --no-print-directory test-lab
 
-test-nocgo: ## the suite without cgo
+test-lab: ## the RDMA suites on SoftRoCE, in virtual machines (part of test)
+	./scripts/deps.sh lab
+	GO=$(GO) ./scripts/lab.sh
+
+test-nocgo: ## the whole suite without cgo
 	CGO_ENABLED=0 $(GO) test ./...
 
 lint: ## vet, staticcheck, formatting, protos

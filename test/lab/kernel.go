@@ -45,6 +45,12 @@ func findKernel(ctx context.Context, cache string, log io.Writer) (kernel, error
 		}
 	}
 	name, err := choosePackage(ctx, wish)
+	if err != nil && os.Geteuid() == 0 { // apt may have no lists at all
+		if _, update := command(ctx, "", "apt-get", "-q", "update"); update != nil {
+			return kernel{}, errors.Join(err, update)
+		}
+		name, err = choosePackage(ctx, wish)
+	}
 	if err != nil {
 		return kernel{}, err
 	}
