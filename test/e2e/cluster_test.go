@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -128,7 +129,8 @@ type daemon struct {
 // farm is a cluster of single daemons.
 type farm struct {
 	dir     string
-	uid     int // whom the daemons run as, where that is not this user
+	uid     int      // whom the daemons run as, where that is not this user
+	wrap    []string // a command that runs the daemons
 	daemons []*daemon
 	gossip  string
 }
@@ -176,7 +178,8 @@ func (f *farm) add(name string, more ...string) error {
 
 // up starts a daemon and waits until it answers.
 func (f *farm) up(d *daemon) error {
-	p, err := startAs(f.uid, "xferd "+d.name, environ(), program("xferd"), d.args...)
+	line := slices.Concat(f.wrap, []string{program("xferd")}, d.args)
+	p, err := startAs(f.uid, "xferd "+d.name, environ(), line[0], line[1:]...)
 	if err != nil {
 		return err
 	}
