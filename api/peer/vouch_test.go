@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/xferd/xferd/internal/trust"
+	"github.com/xferd/xferd/test/needs"
 	"github.com/xferd/xferd/transfer"
 )
 
@@ -97,12 +98,7 @@ func TestServerOfAnotherUser(t *testing.T) {
 // A process of another user takes the address of a node of which it knows the
 // name: the owner must not even say Hello.
 func TestStrangerPosesAsNode(t *testing.T) {
-	if os.Geteuid() != 0 {
-		if os.Getenv("XFER_REQUIRE_RIGS") != "" {
-			t.Fatal("rig is required: needs root")
-		}
-		t.Skip("SKIP servers of other users: needs root")
-	}
+	needs.Root(t) // servers of other users
 	// A stranger that serves, and one that hides: it answers before it is asked
 	// and closes its side, so that the kernel does not know the socket's owner.
 	for _, how := range []string{"serve", "hide"} {

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/xferd/xferd/test/needs"
 )
 
 func TestFile(t *testing.T) {
@@ -150,7 +152,7 @@ func TestSparse(t *testing.T) {
 func TestUnsupported(t *testing.T) {
 	e, err := OpenExports([]Export{{"/proc", ReadWrite}})
 	if err != nil {
-		t.Skip(err)
+		t.Fatal(err)
 	}
 	r, rel, err := e.Resolve("/proc/self", true)
 	must(t, err)
@@ -174,7 +176,7 @@ func TestXattrs(t *testing.T) {
 		must(t, err)
 		defer f.Close()
 		if err := f.SetXattr("user.test", nil); errors.Is(err, ErrUnsupported) {
-			t.Skip("no user attributes here")
+			needs.Missing(t, "no user attributes on %s", dir)
 		}
 		must(t, d.Mkdir("sub", 0o700))
 		sub, err := d.OpenDir("sub")

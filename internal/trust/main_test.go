@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/xferd/xferd/test/needs"
 )
 
 // dialEnv turns the test binary into a client: "network address".
@@ -34,12 +36,7 @@ func TestMain(m *testing.M) {
 // dialAs connects from a process of another user and accepts that connection.
 func dialAs(t *testing.T, uid uint32, ln net.Listener) net.Conn {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		if os.Getenv("XFER_REQUIRE_RIGS") != "" {
-			t.Fatal("rig is required: needs root")
-		}
-		t.Skip("SKIP callers of other users: needs root")
-	}
+	needs.Root(t) // callers of other users
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Env = []string{dialEnv + "=" + ln.Addr().Network() + " " + ln.Addr().String()}
 	cmd.Dir = "/"

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/xferd/xferd/internal/fsroot"
+	"github.com/xferd/xferd/test/needs"
 	"github.com/xferd/xferd/transfer"
 )
 
@@ -53,7 +54,7 @@ func TestSetidIsKeptOnlyForTheSameOwner(t *testing.T) {
 }
 
 func TestOwnerXattrsAndACLs(t *testing.T) {
-	needRoot(t)
+	needs.Root(t)
 	g := newRig(t)
 	acl := []byte{2, 0, 0, 0, 1, 0, 6, 0, 255, 255, 255, 255, 2, 0, 4, 0, 12, 0, 0, 0, 4, 0, 4, 0, 255, 255, 255, 255, 16, 0, 4, 0, 255, 255, 255, 255, 32, 0, 0, 0, 255, 255, 255, 255}
 	f := regular(0, "f", []byte("x"))

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/xferd/xferd/internal/fsroot"
+	"github.com/xferd/xferd/test/needs"
 	"github.com/xferd/xferd/transfer"
 )
 
@@ -13,7 +14,7 @@ import (
 var netBind = []byte{1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
 func TestCapabilities(t *testing.T) {
-	needRoot(t)
+	needs.Root(t)
 	program := func(uid uint32) source {
 		f := regular(root, "", []byte("#!"))
 		f.Meta.Perm, f.Meta.UID, f.Meta.GID = 0o755, uid, 0

@@ -6,6 +6,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/xferd/xferd/test/needs"
 	"github.com/xferd/xferd/transfer"
 	"github.com/xferd/xferd/transport"
 )
@@ -13,10 +14,10 @@ import (
 // smallFS mounts a tmpfs for the export.
 func smallFS(t *testing.T, options string) string {
 	t.Helper()
-	needRoot(t)
+	needs.Root(t)
 	at := t.TempDir()
 	if err := syscall.Mount("tmpfs", at, "tmpfs", 0, options); err != nil {
-		noRig(t, "cannot mount: %v", err)
+		needs.Missing(t, "cannot mount: %v", err)
 	}
 	t.Cleanup(func() {
 		if err := syscall.Unmount(at, syscall.MNT_DETACH); err != nil {
@@ -94,7 +95,7 @@ func TestReadOnlyFileSystem(t *testing.T) {
 	o.announce(dir(root, ""), regular(0, "a", []byte("x")))
 	o.answer(1)
 	if err := syscall.Mount("", at, "", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); err != nil {
-		noRig(t, "cannot remount: %v", err)
+		needs.Missing(t, "cannot remount: %v", err)
 	}
 	o.land(o.extent(1, 0))
 	o.fails(1, transfer.DestReadOnly)
@@ -116,11 +117,11 @@ func TestReadOnlyMountInTheTree(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := syscall.Mount(g.path("d/ro"), g.path("d/ro"), "", syscall.MS_BIND, ""); err != nil {
-		noRig(t, "cannot bind: %v", err)
+		needs.Missing(t, "cannot bind: %v", err)
 	}
 	defer syscall.Unmount(g.path("d/ro"), syscall.MNT_DETACH)
 	if err := syscall.Mount("", g.path("d/ro"), "", syscall.MS_REMOUNT|syscall.MS_BIND|syscall.MS_RDONLY, ""); err != nil {
-		noRig(t, "cannot remount: %v", err)
+		needs.Missing(t, "cannot remount: %v", err)
 	}
 	o, _ := g.copyAll(g.request("d"), dir(root, ""), dir(0, "ro"), regular(1, "x", nil), regular(1, "y", []byte("1")), regular(0, "ok", []byte("2")))
 	o.fails(2, transfer.DestReadOnly)
@@ -137,7 +138,7 @@ func TestDeletionStopsAtMounts(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := syscall.Mount(g.path("precious"), g.path("d/gone/bind"), "", syscall.MS_BIND, ""); err != nil {
-		noRig(t, "cannot bind: %v", err)
+		needs.Missing(t, "cannot bind: %v", err)
 	}
 	defer syscall.Unmount(g.path("d/gone/bind"), syscall.MNT_DETACH)
 	_, fin := g.copyAll(g.request("d", deleting()), dir(root, ""), endDir(0))

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/xferd/xferd/internal/fsroot"
+	"github.com/xferd/xferd/test/needs"
 	"github.com/xferd/xferd/transfer"
 	"github.com/xferd/xferd/transport"
 )
@@ -129,7 +130,7 @@ func TestDirectReads(t *testing.T) {
 	defer f.Close()
 	if err := errors.Join(f.Sync(), f.Direct()); err != nil {
 		if errors.Is(err, fsroot.ErrUnsupported) {
-			t.Skip("SKIP this file system has no direct reads")
+			needs.Missing(t, "this file system has no direct reads")
 		}
 		t.Fatal(err)
 	}

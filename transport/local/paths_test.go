@@ -8,6 +8,7 @@ import (
 	"os"
 	"testing"
 
+	"github.com/xferd/xferd/test/needs"
 	"github.com/xferd/xferd/transport"
 	"github.com/xferd/xferd/transport/transporttest"
 )
@@ -35,7 +36,7 @@ func tempFile(t *testing.T, dir string) *os.File {
 	t.Helper()
 	f, err := os.CreateTemp(dir, "xferd-local")
 	if err != nil {
-		t.Skip(err)
+		needs.Missing(t, "%v", err)
 	}
 	os.Remove(f.Name())
 	t.Cleanup(func() { f.Close() })

@@ -8,13 +8,14 @@ import (
 
 	"github.com/xferd/xferd/api/client"
 	xferv1 "github.com/xferd/xferd/api/xfer/v1"
+	"github.com/xferd/xferd/test/needs"
 )
 
 // P9: that contents are verified less than asked is in a metric, with the reason.
 func TestP9MetricOfVerification(t *testing.T) {
 	dir, err := os.MkdirTemp("/dev/shm", "xferd-metric") // where nothing can be read from a device
 	if err != nil {
-		t.Skip("no file system in memory: ", err)
+		needs.Missing(t, "no file system in memory: %v", err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	p := newPair(t, dir)
