@@ -45,6 +45,7 @@ func (e *Edge) names() []string {
 	defer e.mu.Unlock()
 	c := &e.back
 	if c.turn || !c.at.IsZero() && !time.Now().Before(c.at) {
+		e.log.Info("it is time to try the best transport again", "transport", c.all.names[0], "instead_of", e.used, "left_for", c.wait, "why", e.choice.why)
 		e.choice = c.all
 		c.at = time.Time{}
 	}
