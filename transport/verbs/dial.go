@@ -45,10 +45,9 @@ func (t *Transport) dial(ctx context.Context, edge transport.Edge, g transport.G
 	if err != nil {
 		return nil, err
 	}
-	up := t.rests.awake(paths)
 	out := newOutgoing(t, edge, g, o)
-	out.paths, out.missing = up, len(paths)-len(up)
-	if err := out.bringUp(ctx, up); err != nil {
+	out.paths = t.rests.awake(edge.Peer, paths)
+	if err := out.bringUp(ctx, out.paths); err != nil {
 		if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
 			err = fmt.Errorf("%w: %w", cause, err)
 		}

@@ -28,7 +28,6 @@ type outgoing struct {
 	stats   counters
 
 	paths    []path
-	missing  int // paths that rest
 	s        *session
 	slots    []*outSlot
 	cells    *slab    // of all slots

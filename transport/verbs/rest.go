@@ -3,6 +3,7 @@ package verbs
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -34,6 +35,7 @@ type rests struct {
 
 // restKey is a path: a port of this node and an address of a peer.
 type restKey struct {
+	peer   string // node
 	device string
 	port   int
 	remote rdma.GID
@@ -44,20 +46,22 @@ type rest struct {
 	last  time.Duration
 }
 
-func (p *path) key() restKey { return restKey{p.rail.Device.Name(), p.rail.Port.Port, p.remote} }
+func (p *path) key(peer string) restKey {
+	return restKey{peer, p.rail.Device.Name(), p.rail.Port.Port, p.remote}
+}
 
 // maxRests bounds what is remembered.
 const maxRests = 1024
 
-// begin lets a path rest, from now on.
-func (r *rests) begin(p *path) time.Duration {
+// begin lets a path to a peer rest, from now on.
+func (r *rests) begin(peer string, p *path) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := time.Now()
 	if r.paths == nil {
 		r.paths = map[restKey]*rest{}
 	}
-	x := r.paths[p.key()]
+	x := r.paths[p.key(peer)]
 	switch {
 	case x != nil && now.Before(x.until):
 		return x.until.Sub(now) // of a session from before, or of another one
@@ -66,7 +70,7 @@ func (r *rests) begin(p *path) time.Duration {
 			r.forget(now)
 		}
 		x = &rest{}
-		r.paths[p.key()] = x
+		r.paths[p.key(peer)] = x
 	}
 	x.last = min(max(2*x.last, r.first), r.longest)
 	x.until = now.Add(x.last)
@@ -86,23 +90,23 @@ func (r *rests) forget(now time.Time) {
 }
 
 // end forgets that a path ever broke: a session used it to its end.
-func (r *rests) end(p *path) {
+func (r *rests) end(peer string, p *path) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if x := r.paths[p.key()]; x != nil && !time.Now().Before(x.until) {
-		delete(r.paths, p.key())
+	if x := r.paths[p.key(peer)]; x != nil && !time.Now().Before(x.until) {
+		delete(r.paths, p.key(peer))
 	}
 }
 
 // awake returns the paths that do not rest. Where all do it is all of them: who
 // asks for RDMA in spite of it finds out what it is worth.
-func (r *rests) awake(paths []path) []path {
+func (r *rests) awake(peer string, paths []path) []path {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := time.Now()
 	var up []path
 	for i := range paths {
-		if x := r.paths[paths[i].key()]; x == nil || !now.Before(x.until) {
+		if x := r.paths[paths[i].key(peer)]; x == nil || !now.Before(x.until) {
 			up = append(up, paths[i])
 		}
 	}
@@ -117,7 +121,7 @@ func (r *rests) awake(paths []path) []path {
 func (o *outgoing) ended(err error) error {
 	if err == nil {
 		for _, d := range o.s.domains {
-			o.t.rests.end(&d.path)
+			o.t.rests.end(o.edge.Peer, &d.path)
 		}
 		return nil
 	}
@@ -125,7 +129,7 @@ func (o *outgoing) ended(err error) error {
 	if p == nil {
 		return err
 	}
-	rest := o.t.rests.begin(p)
+	rest := o.t.rests.begin(o.edge.Peer, p)
 	o.t.log.Warn("an RDMA path rests, since it broke", "rail", p.rail.String(), "peer", o.edge.Peer, "address", p.remote.String(), "for", rest, "err", err)
 	if len(o.paths) > 1 {
 		return &transport.PathError{Path: p.rail.String(), Err: err}
@@ -150,6 +154,23 @@ func (o *outgoing) guilty(err error) *path {
 	return nil
 }
 
-// Degraded reports whether the session is without a path that rests. A new one may
+// hopeless is how long after its rest a path that is still not back is waited for.
+const hopeless = 10 * time.Minute
+
+// missing reports whether there is a path to a peer that broke not long ago, and is
+// none of those given: its port may even be down.
+func (r *rests) missing(peer string, used []path) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	for k, x := range r.paths {
+		if k.peer == peer && now.Before(x.until.Add(hopeless)) && !slices.ContainsFunc(used, func(p path) bool { return p.key(peer) == k }) {
+			return true
+		}
+	}
+	return false
+}
+
+// Degraded reports whether the session is without a path that broke. A new one may
 // have it.
-func (o *outgoing) Degraded() bool { return o.missing > 0 }
+func (o *outgoing) Degraded() bool { return o.t.rests.missing(o.edge.Peer, o.paths) }

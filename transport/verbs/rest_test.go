@@ -102,6 +102,32 @@ func TestB11BrokenRailRests(t *testing.T) {
 	})
 }
 
+// A port that is down is none of the paths, and is missed all the same.
+func TestPortThatIsDownIsMissed(t *testing.T) {
+	for _, end := range []string{"source", "target"} {
+		inBubble(t, setup{rails: 2}, func(t *testing.T, r *rig) {
+			d := r.as[1]
+			if end == "target" {
+				d = r.bs[1]
+			}
+			if _, resent := broken(t, r, func(*edge) { d.PortDown() }); resent == 0 {
+				t.Error("nothing broke")
+			}
+			time.Sleep(time.Minute)
+			if n := railsOf(t, r); n != 1 { // and says that it is degraded
+				t.Errorf("%d rails", n)
+			}
+			d.PortUp()
+			if n := railsOf(t, r); n != 2 {
+				t.Errorf("%d rails", n)
+			}
+			if r.src.rests.missing("n2", nil) {
+				t.Error("it is missed although it is back")
+			}
+		})
+	}
+}
+
 // A rail that cannot be brought up does not take the others with it.
 func TestRailThatDoesNotComeUp(t *testing.T) {
 	for name, fault := range map[string]func(r *rig){
@@ -178,7 +204,7 @@ func TestRestsAreForgotten(t *testing.T) {
 	for i := range 3 * maxRests {
 		p := path{rail: &Rail{Device: new(rdma.Device)}}
 		p.remote[0], p.remote[1] = byte(i), byte(i>>8)
-		r.begin(&p)
+		r.begin("n2", &p)
 	}
 	if n := len(r.paths); n > maxRests {
 		t.Errorf("%d are remembered", n)
