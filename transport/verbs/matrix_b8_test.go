@@ -13,7 +13,7 @@ import (
 
 // attempt moves data by RDMA as far as it goes, with a fault that was asked for
 // before, and the rest by another path.
-func attempt(t *testing.T, r *rig, data []byte, s *store) (err error, resent int) {
+func attempt(t *testing.T, r *rig, data []byte, s *store) (resent int, err error) {
 	t.Helper()
 	e := newEdge()
 	r.prepare(t, e, s)
@@ -22,7 +22,7 @@ func attempt(t *testing.T, r *rig, data []byte, s *store) (err error, resent int
 	} else {
 		reason(t, err)
 	}
-	return err, e.finish(t, data, s)
+	return e.finish(t, data, s), err
 }
 
 // Requests 0 to 2 are those of the probe; then a chunk is its payload, its header
@@ -40,7 +40,7 @@ func TestB8EveryStatusAtEveryRequest(t *testing.T) {
 					inBubble(t, setup{}, func(t *testing.T, r *rig) {
 						r.a.Inject(rdmatest.SendFault{Index: index, Override: true, Status: status, Land: land})
 						s, data := newStore(chunks*chunkSize), content(chunks*chunkSize)
-						err, resent := attempt(t, r, data, s)
+						resent, err := attempt(t, r, data, s)
 						switch {
 						case err == nil:
 							t.Errorf("request %d: no error", index)
@@ -65,7 +65,7 @@ func TestB8SuccessWithoutTheData(t *testing.T) {
 			inBubble(t, setup{}, func(t *testing.T, r *rig) {
 				r.a.Inject(rdmatest.SendFault{Index: index, Override: true, Land: land})
 				s, data := newStore(3*chunkSize), content(3*chunkSize)
-				if err, resent := attempt(t, r, data, s); err == nil && resent == 0 && index%3 != 2 {
+				if resent, err := attempt(t, r, data, s); err == nil && resent == 0 && index%3 != 2 {
 					t.Errorf("request %d, landing %d: nothing was seen", index, land)
 				}
 			})
@@ -79,7 +79,7 @@ func TestB8MissingCompletion(t *testing.T) {
 			r.a.Inject(rdmatest.SendFault{Index: index, Silent: true})
 			s, data := newStore(3*chunkSize), content(3*chunkSize)
 			start := time.Now()
-			err, resent := attempt(t, r, data, s)
+			resent, err := attempt(t, r, data, s)
 			if index > 2 && (!errors.Is(err, errStalled) || resent != 0) || err == nil {
 				t.Errorf("request %d: %v, %d chunks by another path", index, err, resent)
 			}
@@ -94,7 +94,7 @@ func TestB8MissingCompletion(t *testing.T) {
 // that only an event tells of.
 func TestB8FlushAlone(t *testing.T) {
 	inBubble(t, setup{}, func(t *testing.T, r *rig) {
-		err, resent := broken(t, r, func(e *edge) {
+		resent, err := broken(t, r, func(e *edge) {
 			if err := e.out.s.domains[0].pairs[0].qp.ToError(); err != nil {
 				t.Error(err)
 			}
@@ -125,7 +125,7 @@ func TestB8EveryVerbThatFails(t *testing.T) {
 						}
 						d.Fail(v, nth, errors.New("a fault of the test"))
 						s, data := newStore(size), content(size)
-						err, _ := attempt(t, r, data, s)
+						_, err := attempt(t, r, data, s)
 						if v == rdmatest.VerbToError && err != nil {
 							t.Errorf("%s, %d: %v", end, nth, err)
 						}
@@ -163,7 +163,7 @@ func TestB10DeviceRemoved(t *testing.T) {
 		for _, end := range []string{"source", "target"} {
 			t.Run(fmt.Sprintf("%s, deaf %t", end, deaf), func(t *testing.T) {
 				inBubble(t, setup{deaf: deaf}, func(t *testing.T, r *rig) {
-					err, resent := broken(t, r, func(*edge) {
+					resent, err := broken(t, r, func(*edge) {
 						if end == "source" {
 							r.a.Remove()
 						} else {
@@ -181,7 +181,7 @@ func TestB10DeviceRemoved(t *testing.T) {
 
 func TestB11DeviceReturns(t *testing.T) {
 	inBubble(t, setup{}, func(t *testing.T, r *rig) {
-		if err, _ := broken(t, r, func(*edge) { r.b.Remove() }); err == nil {
+		if _, err := broken(t, r, func(*edge) { r.b.Remove() }); err == nil {
 			t.Error("no error")
 		}
 		r.b.Restore()

@@ -19,7 +19,7 @@ const size = 30*chunkSize + 77
 
 // broken runs an edge that something happens to in the middle, while a session's
 // slots are full, and then lets the rest go by another path.
-func broken(t *testing.T, r *rig, happens func(e *edge)) (err error, resent int) {
+func broken(t *testing.T, r *rig, happens func(e *edge)) (resent int, err error) {
 	t.Helper()
 	s, data := newStore(size), content(size)
 	e := r.connect(t, s)
@@ -44,7 +44,7 @@ func broken(t *testing.T, r *rig, happens func(e *edge)) (err error, resent int)
 	happens(e)
 	close(happened)
 	err = <-done
-	return err, e.finish(t, data, s)
+	return e.finish(t, data, s), err
 }
 
 // statusOf finds the completion that ended a session.
@@ -60,7 +60,7 @@ func statusOf(err error) rdma.Status {
 func TestB1Killed(t *testing.T) {
 	t.Run("source", func(t *testing.T) {
 		inBubble(t, setup{}, func(t *testing.T, r *rig) {
-			err, _ := broken(t, r, func(e *edge) {
+			_, err := broken(t, r, func(e *edge) {
 				r.a.Fatal()
 				_ = e.out.control.Close()
 			})
@@ -71,7 +71,7 @@ func TestB1Killed(t *testing.T) {
 	})
 	t.Run("target", func(t *testing.T) {
 		inBubble(t, setup{}, func(t *testing.T, r *rig) {
-			err, _ := broken(t, r, func(e *edge) {
+			_, err := broken(t, r, func(e *edge) {
 				r.b.Fatal()
 				_ = e.in.Close()
 			})
@@ -107,7 +107,7 @@ func TestB2Silent(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			inBubble(t, setup{}, func(t *testing.T, r *rig) {
 				start := time.Now()
-				err, resent := broken(t, r, func(*edge) { tt.happens(r) })
+				resent, err := broken(t, r, func(*edge) { tt.happens(r) })
 				if err == nil || resent == 0 {
 					t.Errorf("error %v, %d chunks by the other path", err, resent)
 				}
@@ -162,7 +162,7 @@ func TestB4LossAndDamage(t *testing.T) {
 	t.Run("loss", func(t *testing.T) {
 		inBubble(t, setup{}, func(t *testing.T, r *rig) {
 			var faults sync.WaitGroup
-			err, resent := broken(t, r, func(*edge) {
+			resent, err := broken(t, r, func(*edge) {
 				faults.Go(func() {
 					for range 20 {
 						r.fabric.BlackHole(r.a, r.b)
@@ -181,7 +181,7 @@ func TestB4LossAndDamage(t *testing.T) {
 	t.Run("lost acknowledgements come again", func(t *testing.T) {
 		inBubble(t, setup{}, func(t *testing.T, r *rig) {
 			var faults sync.WaitGroup
-			err, resent := broken(t, r, func(*edge) {
+			resent, err := broken(t, r, func(*edge) {
 				faults.Go(func() {
 					for range 5 {
 						r.fabric.Link(r.b, r.a).Drop()
@@ -229,7 +229,7 @@ func TestB4LossAndDamage(t *testing.T) {
 func TestB5PortDown(t *testing.T) {
 	t.Run("short", func(t *testing.T) {
 		inBubble(t, setup{}, func(t *testing.T, r *rig) {
-			err, resent := broken(t, r, func(*edge) {
+			resent, err := broken(t, r, func(*edge) {
 				r.a.PortDown()
 				time.Sleep(5 * time.Millisecond) // of 14 that the retries last
 				r.a.PortUp()
@@ -246,7 +246,7 @@ func TestB5PortDown(t *testing.T) {
 				if end == "target" {
 					d = r.b
 				}
-				err, resent := broken(t, r, func(*edge) { d.PortDown() })
+				resent, err := broken(t, r, func(*edge) { d.PortDown() })
 				if err == nil || resent == 0 {
 					t.Errorf("%v, %d chunks by another path", err, resent)
 				}
@@ -269,7 +269,7 @@ func TestB5PortDown(t *testing.T) {
 func TestB6ReceiverNotReady(t *testing.T) {
 	t.Run("it stops to post", func(t *testing.T) {
 		inBubble(t, setup{}, func(t *testing.T, r *rig) {
-			err, resent := broken(t, r, func(*edge) { r.dst.audit.swallow() })
+			resent, err := broken(t, r, func(*edge) { r.dst.audit.swallow() })
 			if statusOf(err) != rdma.ReceiverNotReadyRetries || resent == 0 {
 				t.Errorf("%v, %d chunks by another path, want %s", err, resent, rdma.ReceiverNotReadyRetries)
 			}
@@ -277,7 +277,7 @@ func TestB6ReceiverNotReady(t *testing.T) {
 	})
 	t.Run("posting fails", func(t *testing.T) {
 		inBubble(t, setup{}, func(t *testing.T, r *rig) {
-			err, resent := broken(t, r, func(*edge) { r.b.Fail(rdmatest.VerbPostReceive, 0, errors.New("no more")) })
+			resent, err := broken(t, r, func(*edge) { r.b.Fail(rdmatest.VerbPostReceive, 0, errors.New("no more")) })
 			if err == nil || resent == 0 {
 				t.Errorf("%v, %d chunks by another path", err, resent)
 			}
@@ -290,7 +290,7 @@ func TestB7Overrun(t *testing.T) {
 		for _, end := range []string{"source", "target"} {
 			t.Run(fmt.Sprintf("%s, deaf %t", end, deaf), func(t *testing.T) {
 				inBubble(t, setup{deaf: deaf}, func(t *testing.T, r *rig) {
-					err, resent := broken(t, r, func(*edge) {
+					resent, err := broken(t, r, func(*edge) {
 						if end == "source" {
 							r.a.BreakCompletionQueues()
 						} else {

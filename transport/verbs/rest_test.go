@@ -67,7 +67,7 @@ func TestB11BrokenRailRests(t *testing.T) {
 					t.Fatalf("%d rails at first", n)
 				}
 			}
-			err, resent := broken(t, r, func(*edge) { r.fabric.BlackHole(r.as[1], r.bs[1]) })
+			resent, err := broken(t, r, func(*edge) { r.fabric.BlackHole(r.as[1], r.bs[1]) })
 			if resent == 0 || !errors.As(err, new(*transport.PathError)) {
 				t.Errorf("%v, %d chunks by another path, want the rail named", err, resent)
 			}
@@ -91,7 +91,7 @@ func TestB11BrokenRailRests(t *testing.T) {
 		if r.bs[1].Counters().Landed == before {
 			t.Error("the rail that came back was not probed")
 		}
-		if _, resent := broken(t, r, func(*edge) { r.fabric.BlackHole(r.as[1], r.bs[1]) }); resent == 0 {
+		if resent, _ := broken(t, r, func(*edge) { r.fabric.BlackHole(r.as[1], r.bs[1]) }); resent == 0 {
 			t.Error("nothing broke")
 		}
 		r.fabric.Join(r.as[1], r.bs[1])
@@ -110,7 +110,7 @@ func TestPortThatIsDownIsMissed(t *testing.T) {
 			if end == "target" {
 				d = r.bs[1]
 			}
-			if _, resent := broken(t, r, func(*edge) { d.PortDown() }); resent == 0 {
+			if resent, _ := broken(t, r, func(*edge) { d.PortDown() }); resent == 0 {
 				t.Error("nothing broke")
 			}
 			time.Sleep(time.Minute)
@@ -167,7 +167,7 @@ func TestRailThatDoesNotComeUp(t *testing.T) {
 func TestAllRailsRest(t *testing.T) {
 	inBubble(t, setup{rails: 2}, func(t *testing.T, r *rig) {
 		for i := range 2 {
-			if _, resent := broken(t, r, func(*edge) { r.fabric.BlackHole(r.as[i], r.bs[i]) }); resent == 0 {
+			if resent, _ := broken(t, r, func(*edge) { r.fabric.BlackHole(r.as[i], r.bs[i]) }); resent == 0 {
 				t.Error("nothing broke")
 			}
 		}
@@ -188,7 +188,7 @@ func TestEndsThatBlameNobody(t *testing.T) {
 			func(e *edge) { _ = e.in.Close() },
 			func(e *edge) { _ = e.out.control.Close() },
 		} {
-			err, _ := broken(t, r, func(e *edge) { go happens(e) })
+			_, err := broken(t, r, func(e *edge) { go happens(e) })
 			if errors.As(err, new(*transport.PathError)) {
 				t.Errorf("%v blames a rail", err)
 			}
