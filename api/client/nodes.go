@@ -22,9 +22,10 @@ func (c *Client) ListNodes(ctx context.Context) ([]*xferv1.Node, error) {
 	}
 }
 
-// GetNode returns a node by its id.
-func (c *Client) GetNode(ctx context.Context, id string) (*xferv1.Node, error) {
-	resp, err := call(ctx, plain(c.nodes.GetNode), &xferv1.GetNodeRequest{Name: NodeName(id)})
+// GetNode returns a node by its id. It also says how it reaches the IP addresses
+// routeTo, at most 64.
+func (c *Client) GetNode(ctx context.Context, id string, routeTo ...string) (*xferv1.Node, error) {
+	resp, err := call(ctx, plain(c.nodes.GetNode), &xferv1.GetNodeRequest{Name: NodeName(id), RouteTo: routeTo})
 	return resp.GetNode(), err
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"slices"
 	"sync"
 	"testing"
@@ -222,6 +223,15 @@ func (f *fakeNodes) put(n Node) {
 
 func (f *fakeNodes) View() string { return "view-1" }
 func (f *fakeNodes) Load() Load   { return Load{Queued: 2, Running: 1} }
+
+func (f *fakeNodes) RDMA(_ context.Context, routeTo []netip.Addr) (devices []RDMADevice, routes []Route) {
+	for _, to := range routeTo {
+		routes = append(routes, Route{Destination: to, Source: netip.MustParseAddr("10.0.0.1"), Interface: "eth0", Device: "rxe0", Port: 1, GIDIndex: 3})
+	}
+	return []RDMADevice{{Name: "rxe0", Ports: []RDMAPort{{Number: 1, State: "ACTIVE", Link: "Ethernet", MTU: 4096, GIDs: []RDMAGID{
+		{Index: 3, GID: "::ffff:10.0.0.1", Type: "RoCE v2"}, {Index: 0, GID: "fe80::1", Type: "RoCE v2", Rejected: "link-local"}}}}},
+		{Name: "rxe1", Reason: "PORT_DOWN", Detail: "port 1 of rxe1 is DOWN"}}, routes
+}
 
 func (f *fakeNodes) Drain(_ context.Context, on bool) error {
 	f.mu.Lock()

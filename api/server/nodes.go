@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"net/netip"
 	"time"
 
 	"google.golang.org/grpc"
@@ -46,7 +47,7 @@ type NodeTransport struct {
 // Load is what a node has to do.
 type Load struct{ Queued, Running int }
 
-// Nodes is the membership. Its methods do not block, but for Changes and Drain.
+// Nodes is the membership. Its methods do not block, but for Changes, Drain and RDMA.
 type Nodes interface {
 	// List returns all nodes that are known, this one included, by id, and the
 	// revision of that view.
@@ -63,6 +64,9 @@ type Nodes interface {
 	Drain(ctx context.Context, on bool) error
 	// Load tells what this node has to do.
 	Load() Load
+	// RDMA describes the RDMA devices of this node, and how it reaches addresses.
+	// It asks devices and kernel, which takes a moment.
+	RDMA(ctx context.Context, routeTo []netip.Addr) ([]RDMADevice, []Route)
 }
 
 // Forwarder reaches the API of other nodes.

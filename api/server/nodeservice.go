@@ -84,6 +84,9 @@ func (s *nodeService) GetNode(ctx context.Context, req *xferv1.GetNodeRequest) (
 	m := nodeOut(&n)
 	if id == s.cfg.Self {
 		s.report(ctx, m)
+		if err := s.reportRDMA(ctx, req.GetRouteTo(), m); err != nil {
+			return nil, err
+		}
 	}
 	return &xferv1.GetNodeResponse{Node: m}, nil
 }

@@ -119,8 +119,12 @@ type Node struct {
 	TransfersQueued int32 `protobuf:"varint,14,opt,name=transfers_queued,json=transfersQueued,proto3" json:"transfers_queued,omitempty"`
 	// Transfers that it owns and that run.
 	TransfersRunning int32 `protobuf:"varint,15,opt,name=transfers_running,json=transfersRunning,proto3" json:"transfers_running,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// Its RDMA devices, those of no use included.
+	RdmaDevices []*RdmaDevice `protobuf:"bytes,18,rep,name=rdma_devices,json=rdmaDevices,proto3" json:"rdma_devices,omitempty"`
+	// How it reaches the addresses of GetNodeRequest.route_to, in their order.
+	Routes        []*Route `protobuf:"bytes,19,rep,name=routes,proto3" json:"routes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Node) Reset() {
@@ -272,6 +276,367 @@ func (x *Node) GetTransfersRunning() int32 {
 	return 0
 }
 
+func (x *Node) GetRdmaDevices() []*RdmaDevice {
+	if x != nil {
+		return x.RdmaDevices
+	}
+	return nil
+}
+
+func (x *Node) GetRoutes() []*Route {
+	if x != nil {
+		return x.Routes
+	}
+	return nil
+}
+
+// RdmaDevice is one RDMA device of a node.
+type RdmaDevice struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As mlx5_0.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Why none of its ports can be used, as a stable word; empty where one can.
+	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The same for people.
+	Detail string `protobuf:"bytes,3,opt,name=detail,proto3" json:"detail,omitempty"`
+	// By number.
+	Ports         []*RdmaPort `protobuf:"bytes,4,rep,name=ports,proto3" json:"ports,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RdmaDevice) Reset() {
+	*x = RdmaDevice{}
+	mi := &file_xfer_v1_node_service_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RdmaDevice) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RdmaDevice) ProtoMessage() {}
+
+func (x *RdmaDevice) ProtoReflect() protoreflect.Message {
+	mi := &file_xfer_v1_node_service_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RdmaDevice.ProtoReflect.Descriptor instead.
+func (*RdmaDevice) Descriptor() ([]byte, []int) {
+	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *RdmaDevice) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *RdmaDevice) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *RdmaDevice) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
+func (x *RdmaDevice) GetPorts() []*RdmaPort {
+	if x != nil {
+		return x.Ports
+	}
+	return nil
+}
+
+// RdmaPort is one port of an RDMA device.
+type RdmaPort struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// From 1 on.
+	Number int32 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	// As "ACTIVE".
+	State string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	// "Ethernet" or "InfiniBand".
+	LinkLayer string `protobuf:"bytes,3,opt,name=link_layer,json=linkLayer,proto3" json:"link_layer,omitempty"`
+	// Bytes of payload of a packet, as the port has it now.
+	Mtu int32 `protobuf:"varint,4,opt,name=mtu,proto3" json:"mtu,omitempty"`
+	// Why it can not be used, as a stable word; empty where it can.
+	Reason string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The same for people.
+	Detail string `protobuf:"bytes,6,opt,name=detail,proto3" json:"detail,omitempty"`
+	// Addresses, those that are used first, in the order in which they are
+	// preferred.
+	Gids          []*RdmaGid `protobuf:"bytes,7,rep,name=gids,proto3" json:"gids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RdmaPort) Reset() {
+	*x = RdmaPort{}
+	mi := &file_xfer_v1_node_service_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RdmaPort) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RdmaPort) ProtoMessage() {}
+
+func (x *RdmaPort) ProtoReflect() protoreflect.Message {
+	mi := &file_xfer_v1_node_service_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RdmaPort.ProtoReflect.Descriptor instead.
+func (*RdmaPort) Descriptor() ([]byte, []int) {
+	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *RdmaPort) GetNumber() int32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *RdmaPort) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *RdmaPort) GetLinkLayer() string {
+	if x != nil {
+		return x.LinkLayer
+	}
+	return ""
+}
+
+func (x *RdmaPort) GetMtu() int32 {
+	if x != nil {
+		return x.Mtu
+	}
+	return 0
+}
+
+func (x *RdmaPort) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *RdmaPort) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
+func (x *RdmaPort) GetGids() []*RdmaGid {
+	if x != nil {
+		return x.Gids
+	}
+	return nil
+}
+
+// RdmaGid is an entry of the address table of a port.
+type RdmaGid struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its place in the table.
+	Index int32 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	// As an IPv6 address.
+	Gid string `protobuf:"bytes,2,opt,name=gid,proto3" json:"gid,omitempty"`
+	// As "RoCE v2".
+	Type string `protobuf:"bytes,3,opt,name=type,proto3" json:"type,omitempty"`
+	// Why it is not used, for people; empty where it is.
+	Rejected      string `protobuf:"bytes,4,opt,name=rejected,proto3" json:"rejected,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RdmaGid) Reset() {
+	*x = RdmaGid{}
+	mi := &file_xfer_v1_node_service_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RdmaGid) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RdmaGid) ProtoMessage() {}
+
+func (x *RdmaGid) ProtoReflect() protoreflect.Message {
+	mi := &file_xfer_v1_node_service_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RdmaGid.ProtoReflect.Descriptor instead.
+func (*RdmaGid) Descriptor() ([]byte, []int) {
+	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *RdmaGid) GetIndex() int32 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *RdmaGid) GetGid() string {
+	if x != nil {
+		return x.Gid
+	}
+	return ""
+}
+
+func (x *RdmaGid) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *RdmaGid) GetRejected() string {
+	if x != nil {
+		return x.Rejected
+	}
+	return ""
+}
+
+// Route is how a node reaches an address.
+type Route struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The address.
+	Destination string `protobuf:"bytes,1,opt,name=destination,proto3" json:"destination,omitempty"`
+	// The address of the node from which it does.
+	Source string `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
+	// The network interface.
+	Interface string `protobuf:"bytes,3,opt,name=interface,proto3" json:"interface,omitempty"`
+	// The RDMA device that has the source address; empty where none has.
+	RdmaDevice string `protobuf:"bytes,4,opt,name=rdma_device,json=rdmaDevice,proto3" json:"rdma_device,omitempty"`
+	// Its port.
+	RdmaPort int32 `protobuf:"varint,5,opt,name=rdma_port,json=rdmaPort,proto3" json:"rdma_port,omitempty"`
+	// The place of the source address in the table of the port.
+	RdmaGidIndex int32 `protobuf:"varint,6,opt,name=rdma_gid_index,json=rdmaGidIndex,proto3" json:"rdma_gid_index,omitempty"`
+	// Why there is no route, for people.
+	Error         string `protobuf:"bytes,7,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Route) Reset() {
+	*x = Route{}
+	mi := &file_xfer_v1_node_service_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Route) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Route) ProtoMessage() {}
+
+func (x *Route) ProtoReflect() protoreflect.Message {
+	mi := &file_xfer_v1_node_service_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Route.ProtoReflect.Descriptor instead.
+func (*Route) Descriptor() ([]byte, []int) {
+	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Route) GetDestination() string {
+	if x != nil {
+		return x.Destination
+	}
+	return ""
+}
+
+func (x *Route) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *Route) GetInterface() string {
+	if x != nil {
+		return x.Interface
+	}
+	return ""
+}
+
+func (x *Route) GetRdmaDevice() string {
+	if x != nil {
+		return x.RdmaDevice
+	}
+	return ""
+}
+
+func (x *Route) GetRdmaPort() int32 {
+	if x != nil {
+		return x.RdmaPort
+	}
+	return 0
+}
+
+func (x *Route) GetRdmaGidIndex() int32 {
+	if x != nil {
+		return x.RdmaGidIndex
+	}
+	return 0
+}
+
+func (x *Route) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
 // NodeTransport is one way of a node to move bytes.
 type NodeTransport struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -289,7 +654,7 @@ type NodeTransport struct {
 
 func (x *NodeTransport) Reset() {
 	*x = NodeTransport{}
-	mi := &file_xfer_v1_node_service_proto_msgTypes[1]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -301,7 +666,7 @@ func (x *NodeTransport) String() string {
 func (*NodeTransport) ProtoMessage() {}
 
 func (x *NodeTransport) ProtoReflect() protoreflect.Message {
-	mi := &file_xfer_v1_node_service_proto_msgTypes[1]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -314,7 +679,7 @@ func (x *NodeTransport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeTransport.ProtoReflect.Descriptor instead.
 func (*NodeTransport) Descriptor() ([]byte, []int) {
-	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{1}
+	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *NodeTransport) GetName() string {
@@ -358,7 +723,7 @@ type Export struct {
 
 func (x *Export) Reset() {
 	*x = Export{}
-	mi := &file_xfer_v1_node_service_proto_msgTypes[2]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -370,7 +735,7 @@ func (x *Export) String() string {
 func (*Export) ProtoMessage() {}
 
 func (x *Export) ProtoReflect() protoreflect.Message {
-	mi := &file_xfer_v1_node_service_proto_msgTypes[2]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -383,7 +748,7 @@ func (x *Export) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Export.ProtoReflect.Descriptor instead.
 func (*Export) Descriptor() ([]byte, []int) {
-	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{2}
+	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Export) GetPath() []byte {
@@ -413,7 +778,7 @@ type ListNodesRequest struct {
 
 func (x *ListNodesRequest) Reset() {
 	*x = ListNodesRequest{}
-	mi := &file_xfer_v1_node_service_proto_msgTypes[3]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -425,7 +790,7 @@ func (x *ListNodesRequest) String() string {
 func (*ListNodesRequest) ProtoMessage() {}
 
 func (x *ListNodesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_xfer_v1_node_service_proto_msgTypes[3]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -438,7 +803,7 @@ func (x *ListNodesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNodesRequest.ProtoReflect.Descriptor instead.
 func (*ListNodesRequest) Descriptor() ([]byte, []int) {
-	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{3}
+	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ListNodesRequest) GetPageSize() int32 {
@@ -468,7 +833,7 @@ type ListNodesResponse struct {
 
 func (x *ListNodesResponse) Reset() {
 	*x = ListNodesResponse{}
-	mi := &file_xfer_v1_node_service_proto_msgTypes[4]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -480,7 +845,7 @@ func (x *ListNodesResponse) String() string {
 func (*ListNodesResponse) ProtoMessage() {}
 
 func (x *ListNodesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_xfer_v1_node_service_proto_msgTypes[4]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -493,7 +858,7 @@ func (x *ListNodesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNodesResponse.ProtoReflect.Descriptor instead.
 func (*ListNodesResponse) Descriptor() ([]byte, []int) {
-	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{4}
+	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ListNodesResponse) GetNodes() []*Node {
@@ -514,14 +879,16 @@ func (x *ListNodesResponse) GetNextPageToken() string {
 type GetNodeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// nodes/{id}. Required.
-	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// IP addresses, at most 64, of which the node says how it reaches them.
+	RouteTo       []string `protobuf:"bytes,2,rep,name=route_to,json=routeTo,proto3" json:"route_to,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetNodeRequest) Reset() {
 	*x = GetNodeRequest{}
-	mi := &file_xfer_v1_node_service_proto_msgTypes[5]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -533,7 +900,7 @@ func (x *GetNodeRequest) String() string {
 func (*GetNodeRequest) ProtoMessage() {}
 
 func (x *GetNodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_xfer_v1_node_service_proto_msgTypes[5]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -546,7 +913,7 @@ func (x *GetNodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetNodeRequest.ProtoReflect.Descriptor instead.
 func (*GetNodeRequest) Descriptor() ([]byte, []int) {
-	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{5}
+	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetNodeRequest) GetName() string {
@@ -554,6 +921,13 @@ func (x *GetNodeRequest) GetName() string {
 		return x.Name
 	}
 	return ""
+}
+
+func (x *GetNodeRequest) GetRouteTo() []string {
+	if x != nil {
+		return x.RouteTo
+	}
+	return nil
 }
 
 // GetNodeResponse answers GetNode.
@@ -567,7 +941,7 @@ type GetNodeResponse struct {
 
 func (x *GetNodeResponse) Reset() {
 	*x = GetNodeResponse{}
-	mi := &file_xfer_v1_node_service_proto_msgTypes[6]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -579,7 +953,7 @@ func (x *GetNodeResponse) String() string {
 func (*GetNodeResponse) ProtoMessage() {}
 
 func (x *GetNodeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_xfer_v1_node_service_proto_msgTypes[6]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -592,7 +966,7 @@ func (x *GetNodeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetNodeResponse.ProtoReflect.Descriptor instead.
 func (*GetNodeResponse) Descriptor() ([]byte, []int) {
-	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{6}
+	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetNodeResponse) GetNode() *Node {
@@ -613,7 +987,7 @@ type WatchNodesRequest struct {
 
 func (x *WatchNodesRequest) Reset() {
 	*x = WatchNodesRequest{}
-	mi := &file_xfer_v1_node_service_proto_msgTypes[7]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -625,7 +999,7 @@ func (x *WatchNodesRequest) String() string {
 func (*WatchNodesRequest) ProtoMessage() {}
 
 func (x *WatchNodesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_xfer_v1_node_service_proto_msgTypes[7]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -638,7 +1012,7 @@ func (x *WatchNodesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchNodesRequest.ProtoReflect.Descriptor instead.
 func (*WatchNodesRequest) Descriptor() ([]byte, []int) {
-	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{7}
+	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *WatchNodesRequest) GetWatchToken() string {
@@ -662,7 +1036,7 @@ type WatchNodesResponse struct {
 
 func (x *WatchNodesResponse) Reset() {
 	*x = WatchNodesResponse{}
-	mi := &file_xfer_v1_node_service_proto_msgTypes[8]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -674,7 +1048,7 @@ func (x *WatchNodesResponse) String() string {
 func (*WatchNodesResponse) ProtoMessage() {}
 
 func (x *WatchNodesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_xfer_v1_node_service_proto_msgTypes[8]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -687,7 +1061,7 @@ func (x *WatchNodesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchNodesResponse.ProtoReflect.Descriptor instead.
 func (*WatchNodesResponse) Descriptor() ([]byte, []int) {
-	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{8}
+	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *WatchNodesResponse) GetNode() *Node {
@@ -715,7 +1089,7 @@ type DrainNodeRequest struct {
 
 func (x *DrainNodeRequest) Reset() {
 	*x = DrainNodeRequest{}
-	mi := &file_xfer_v1_node_service_proto_msgTypes[9]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -727,7 +1101,7 @@ func (x *DrainNodeRequest) String() string {
 func (*DrainNodeRequest) ProtoMessage() {}
 
 func (x *DrainNodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_xfer_v1_node_service_proto_msgTypes[9]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -740,7 +1114,7 @@ func (x *DrainNodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainNodeRequest.ProtoReflect.Descriptor instead.
 func (*DrainNodeRequest) Descriptor() ([]byte, []int) {
-	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{9}
+	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *DrainNodeRequest) GetName() string {
@@ -761,7 +1135,7 @@ type DrainNodeResponse struct {
 
 func (x *DrainNodeResponse) Reset() {
 	*x = DrainNodeResponse{}
-	mi := &file_xfer_v1_node_service_proto_msgTypes[10]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -773,7 +1147,7 @@ func (x *DrainNodeResponse) String() string {
 func (*DrainNodeResponse) ProtoMessage() {}
 
 func (x *DrainNodeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_xfer_v1_node_service_proto_msgTypes[10]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -786,7 +1160,7 @@ func (x *DrainNodeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainNodeResponse.ProtoReflect.Descriptor instead.
 func (*DrainNodeResponse) Descriptor() ([]byte, []int) {
-	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{10}
+	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *DrainNodeResponse) GetNode() *Node {
@@ -807,7 +1181,7 @@ type UndrainNodeRequest struct {
 
 func (x *UndrainNodeRequest) Reset() {
 	*x = UndrainNodeRequest{}
-	mi := &file_xfer_v1_node_service_proto_msgTypes[11]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -819,7 +1193,7 @@ func (x *UndrainNodeRequest) String() string {
 func (*UndrainNodeRequest) ProtoMessage() {}
 
 func (x *UndrainNodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_xfer_v1_node_service_proto_msgTypes[11]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -832,7 +1206,7 @@ func (x *UndrainNodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndrainNodeRequest.ProtoReflect.Descriptor instead.
 func (*UndrainNodeRequest) Descriptor() ([]byte, []int) {
-	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{11}
+	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *UndrainNodeRequest) GetName() string {
@@ -853,7 +1227,7 @@ type UndrainNodeResponse struct {
 
 func (x *UndrainNodeResponse) Reset() {
 	*x = UndrainNodeResponse{}
-	mi := &file_xfer_v1_node_service_proto_msgTypes[12]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -865,7 +1239,7 @@ func (x *UndrainNodeResponse) String() string {
 func (*UndrainNodeResponse) ProtoMessage() {}
 
 func (x *UndrainNodeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_xfer_v1_node_service_proto_msgTypes[12]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -878,7 +1252,7 @@ func (x *UndrainNodeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndrainNodeResponse.ProtoReflect.Descriptor instead.
 func (*UndrainNodeResponse) Descriptor() ([]byte, []int) {
-	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{12}
+	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *UndrainNodeResponse) GetNode() *Node {
@@ -917,7 +1291,7 @@ type File struct {
 
 func (x *File) Reset() {
 	*x = File{}
-	mi := &file_xfer_v1_node_service_proto_msgTypes[13]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -929,7 +1303,7 @@ func (x *File) String() string {
 func (*File) ProtoMessage() {}
 
 func (x *File) ProtoReflect() protoreflect.Message {
-	mi := &file_xfer_v1_node_service_proto_msgTypes[13]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -942,7 +1316,7 @@ func (x *File) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use File.ProtoReflect.Descriptor instead.
 func (*File) Descriptor() ([]byte, []int) {
-	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{13}
+	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *File) GetPath() []byte {
@@ -1034,7 +1408,7 @@ type ListFilesRequest struct {
 
 func (x *ListFilesRequest) Reset() {
 	*x = ListFilesRequest{}
-	mi := &file_xfer_v1_node_service_proto_msgTypes[14]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1046,7 +1420,7 @@ func (x *ListFilesRequest) String() string {
 func (*ListFilesRequest) ProtoMessage() {}
 
 func (x *ListFilesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_xfer_v1_node_service_proto_msgTypes[14]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1059,7 +1433,7 @@ func (x *ListFilesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFilesRequest.ProtoReflect.Descriptor instead.
 func (*ListFilesRequest) Descriptor() ([]byte, []int) {
-	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{14}
+	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListFilesRequest) GetParent() string {
@@ -1103,7 +1477,7 @@ type ListFilesResponse struct {
 
 func (x *ListFilesResponse) Reset() {
 	*x = ListFilesResponse{}
-	mi := &file_xfer_v1_node_service_proto_msgTypes[15]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1115,7 +1489,7 @@ func (x *ListFilesResponse) String() string {
 func (*ListFilesResponse) ProtoMessage() {}
 
 func (x *ListFilesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_xfer_v1_node_service_proto_msgTypes[15]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1128,7 +1502,7 @@ func (x *ListFilesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFilesResponse.ProtoReflect.Descriptor instead.
 func (*ListFilesResponse) Descriptor() ([]byte, []int) {
-	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{15}
+	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListFilesResponse) GetFiles() []*File {
@@ -1160,7 +1534,7 @@ type StatFileRequest struct {
 
 func (x *StatFileRequest) Reset() {
 	*x = StatFileRequest{}
-	mi := &file_xfer_v1_node_service_proto_msgTypes[16]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1172,7 +1546,7 @@ func (x *StatFileRequest) String() string {
 func (*StatFileRequest) ProtoMessage() {}
 
 func (x *StatFileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_xfer_v1_node_service_proto_msgTypes[16]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1185,7 +1559,7 @@ func (x *StatFileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatFileRequest.ProtoReflect.Descriptor instead.
 func (*StatFileRequest) Descriptor() ([]byte, []int) {
-	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{16}
+	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *StatFileRequest) GetParent() string {
@@ -1220,7 +1594,7 @@ type StatFileResponse struct {
 
 func (x *StatFileResponse) Reset() {
 	*x = StatFileResponse{}
-	mi := &file_xfer_v1_node_service_proto_msgTypes[17]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1232,7 +1606,7 @@ func (x *StatFileResponse) String() string {
 func (*StatFileResponse) ProtoMessage() {}
 
 func (x *StatFileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_xfer_v1_node_service_proto_msgTypes[17]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1245,7 +1619,7 @@ func (x *StatFileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatFileResponse.ProtoReflect.Descriptor instead.
 func (*StatFileResponse) Descriptor() ([]byte, []int) {
-	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{17}
+	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *StatFileResponse) GetFile() *File {
@@ -1259,7 +1633,7 @@ var File_xfer_v1_node_service_proto protoreflect.FileDescriptor
 
 const file_xfer_v1_node_service_proto_rawDesc = "" +
 	"\n" +
-	"\x1axfer/v1/node_service.proto\x12\axfer.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16xfer/v1/transfer.proto\"\x82\x06\n" +
+	"\x1axfer/v1/node_service.proto\x12\axfer.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16xfer/v1/transfer.proto\"\xe2\x06\n" +
 	"\x04Node\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12(\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x12.xfer.v1.NodeStateR\x05state\x12\x1a\n" +
@@ -1283,10 +1657,41 @@ const file_xfer_v1_node_service_proto_rawDesc = "" +
 	"own_report\x18\f \x01(\bR\townReport\x12)\n" +
 	"\aexports\x18\r \x03(\v2\x0f.xfer.v1.ExportR\aexports\x12)\n" +
 	"\x10transfers_queued\x18\x0e \x01(\x05R\x0ftransfersQueued\x12+\n" +
-	"\x11transfers_running\x18\x0f \x01(\x05R\x10transfersRunning\x1a9\n" +
+	"\x11transfers_running\x18\x0f \x01(\x05R\x10transfersRunning\x126\n" +
+	"\frdma_devices\x18\x12 \x03(\v2\x13.xfer.v1.RdmaDeviceR\vrdmaDevices\x12&\n" +
+	"\x06routes\x18\x13 \x03(\v2\x0e.xfer.v1.RouteR\x06routes\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"k\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"y\n" +
+	"\n" +
+	"RdmaDevice\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x16\n" +
+	"\x06detail\x18\x03 \x01(\tR\x06detail\x12'\n" +
+	"\x05ports\x18\x04 \x03(\v2\x11.xfer.v1.RdmaPortR\x05ports\"\xbf\x01\n" +
+	"\bRdmaPort\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x05R\x06number\x12\x14\n" +
+	"\x05state\x18\x02 \x01(\tR\x05state\x12\x1d\n" +
+	"\n" +
+	"link_layer\x18\x03 \x01(\tR\tlinkLayer\x12\x10\n" +
+	"\x03mtu\x18\x04 \x01(\x05R\x03mtu\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\x12\x16\n" +
+	"\x06detail\x18\x06 \x01(\tR\x06detail\x12$\n" +
+	"\x04gids\x18\a \x03(\v2\x10.xfer.v1.RdmaGidR\x04gids\"a\n" +
+	"\aRdmaGid\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x05R\x05index\x12\x10\n" +
+	"\x03gid\x18\x02 \x01(\tR\x03gid\x12\x12\n" +
+	"\x04type\x18\x03 \x01(\tR\x04type\x12\x1a\n" +
+	"\brejected\x18\x04 \x01(\tR\brejected\"\xd9\x01\n" +
+	"\x05Route\x12 \n" +
+	"\vdestination\x18\x01 \x01(\tR\vdestination\x12\x16\n" +
+	"\x06source\x18\x02 \x01(\tR\x06source\x12\x1c\n" +
+	"\tinterface\x18\x03 \x01(\tR\tinterface\x12\x1f\n" +
+	"\vrdma_device\x18\x04 \x01(\tR\n" +
+	"rdmaDevice\x12\x1b\n" +
+	"\trdma_port\x18\x05 \x01(\x05R\brdmaPort\x12$\n" +
+	"\x0erdma_gid_index\x18\x06 \x01(\x05R\frdmaGidIndex\x12\x14\n" +
+	"\x05error\x18\a \x01(\tR\x05error\"k\n" +
 	"\rNodeTransport\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06usable\x18\x02 \x01(\bR\x06usable\x12\x16\n" +
@@ -1301,9 +1706,10 @@ const file_xfer_v1_node_service_proto_rawDesc = "" +
 	"page_token\x18\x02 \x01(\tR\tpageToken\"`\n" +
 	"\x11ListNodesResponse\x12#\n" +
 	"\x05nodes\x18\x01 \x03(\v2\r.xfer.v1.NodeR\x05nodes\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"$\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"?\n" +
 	"\x0eGetNodeRequest\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\"4\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x19\n" +
+	"\broute_to\x18\x02 \x03(\tR\arouteTo\"4\n" +
 	"\x0fGetNodeResponse\x12!\n" +
 	"\x04node\x18\x01 \x01(\v2\r.xfer.v1.NodeR\x04node\"4\n" +
 	"\x11WatchNodesRequest\x12\x1f\n" +
@@ -1377,67 +1783,75 @@ func file_xfer_v1_node_service_proto_rawDescGZIP() []byte {
 }
 
 var file_xfer_v1_node_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_xfer_v1_node_service_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_xfer_v1_node_service_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_xfer_v1_node_service_proto_goTypes = []any{
 	(NodeState)(0),                // 0: xfer.v1.NodeState
 	(*Node)(nil),                  // 1: xfer.v1.Node
-	(*NodeTransport)(nil),         // 2: xfer.v1.NodeTransport
-	(*Export)(nil),                // 3: xfer.v1.Export
-	(*ListNodesRequest)(nil),      // 4: xfer.v1.ListNodesRequest
-	(*ListNodesResponse)(nil),     // 5: xfer.v1.ListNodesResponse
-	(*GetNodeRequest)(nil),        // 6: xfer.v1.GetNodeRequest
-	(*GetNodeResponse)(nil),       // 7: xfer.v1.GetNodeResponse
-	(*WatchNodesRequest)(nil),     // 8: xfer.v1.WatchNodesRequest
-	(*WatchNodesResponse)(nil),    // 9: xfer.v1.WatchNodesResponse
-	(*DrainNodeRequest)(nil),      // 10: xfer.v1.DrainNodeRequest
-	(*DrainNodeResponse)(nil),     // 11: xfer.v1.DrainNodeResponse
-	(*UndrainNodeRequest)(nil),    // 12: xfer.v1.UndrainNodeRequest
-	(*UndrainNodeResponse)(nil),   // 13: xfer.v1.UndrainNodeResponse
-	(*File)(nil),                  // 14: xfer.v1.File
-	(*ListFilesRequest)(nil),      // 15: xfer.v1.ListFilesRequest
-	(*ListFilesResponse)(nil),     // 16: xfer.v1.ListFilesResponse
-	(*StatFileRequest)(nil),       // 17: xfer.v1.StatFileRequest
-	(*StatFileResponse)(nil),      // 18: xfer.v1.StatFileResponse
-	nil,                           // 19: xfer.v1.Node.LabelsEntry
-	(*timestamppb.Timestamp)(nil), // 20: google.protobuf.Timestamp
-	(EntryKind)(0),                // 21: xfer.v1.EntryKind
+	(*RdmaDevice)(nil),            // 2: xfer.v1.RdmaDevice
+	(*RdmaPort)(nil),              // 3: xfer.v1.RdmaPort
+	(*RdmaGid)(nil),               // 4: xfer.v1.RdmaGid
+	(*Route)(nil),                 // 5: xfer.v1.Route
+	(*NodeTransport)(nil),         // 6: xfer.v1.NodeTransport
+	(*Export)(nil),                // 7: xfer.v1.Export
+	(*ListNodesRequest)(nil),      // 8: xfer.v1.ListNodesRequest
+	(*ListNodesResponse)(nil),     // 9: xfer.v1.ListNodesResponse
+	(*GetNodeRequest)(nil),        // 10: xfer.v1.GetNodeRequest
+	(*GetNodeResponse)(nil),       // 11: xfer.v1.GetNodeResponse
+	(*WatchNodesRequest)(nil),     // 12: xfer.v1.WatchNodesRequest
+	(*WatchNodesResponse)(nil),    // 13: xfer.v1.WatchNodesResponse
+	(*DrainNodeRequest)(nil),      // 14: xfer.v1.DrainNodeRequest
+	(*DrainNodeResponse)(nil),     // 15: xfer.v1.DrainNodeResponse
+	(*UndrainNodeRequest)(nil),    // 16: xfer.v1.UndrainNodeRequest
+	(*UndrainNodeResponse)(nil),   // 17: xfer.v1.UndrainNodeResponse
+	(*File)(nil),                  // 18: xfer.v1.File
+	(*ListFilesRequest)(nil),      // 19: xfer.v1.ListFilesRequest
+	(*ListFilesResponse)(nil),     // 20: xfer.v1.ListFilesResponse
+	(*StatFileRequest)(nil),       // 21: xfer.v1.StatFileRequest
+	(*StatFileResponse)(nil),      // 22: xfer.v1.StatFileResponse
+	nil,                           // 23: xfer.v1.Node.LabelsEntry
+	(*timestamppb.Timestamp)(nil), // 24: google.protobuf.Timestamp
+	(EntryKind)(0),                // 25: xfer.v1.EntryKind
 }
 var file_xfer_v1_node_service_proto_depIdxs = []int32{
 	0,  // 0: xfer.v1.Node.state:type_name -> xfer.v1.NodeState
-	19, // 1: xfer.v1.Node.labels:type_name -> xfer.v1.Node.LabelsEntry
-	2,  // 2: xfer.v1.Node.transports:type_name -> xfer.v1.NodeTransport
-	20, // 3: xfer.v1.Node.change_time:type_name -> google.protobuf.Timestamp
-	20, // 4: xfer.v1.Node.start_time:type_name -> google.protobuf.Timestamp
-	20, // 5: xfer.v1.Node.last_seen_time:type_name -> google.protobuf.Timestamp
-	3,  // 6: xfer.v1.Node.exports:type_name -> xfer.v1.Export
-	1,  // 7: xfer.v1.ListNodesResponse.nodes:type_name -> xfer.v1.Node
-	1,  // 8: xfer.v1.GetNodeResponse.node:type_name -> xfer.v1.Node
-	1,  // 9: xfer.v1.WatchNodesResponse.node:type_name -> xfer.v1.Node
-	1,  // 10: xfer.v1.DrainNodeResponse.node:type_name -> xfer.v1.Node
-	1,  // 11: xfer.v1.UndrainNodeResponse.node:type_name -> xfer.v1.Node
-	21, // 12: xfer.v1.File.kind:type_name -> xfer.v1.EntryKind
-	20, // 13: xfer.v1.File.modify_time:type_name -> google.protobuf.Timestamp
-	14, // 14: xfer.v1.ListFilesResponse.files:type_name -> xfer.v1.File
-	14, // 15: xfer.v1.StatFileResponse.file:type_name -> xfer.v1.File
-	4,  // 16: xfer.v1.NodeService.ListNodes:input_type -> xfer.v1.ListNodesRequest
-	6,  // 17: xfer.v1.NodeService.GetNode:input_type -> xfer.v1.GetNodeRequest
-	8,  // 18: xfer.v1.NodeService.WatchNodes:input_type -> xfer.v1.WatchNodesRequest
-	10, // 19: xfer.v1.NodeService.DrainNode:input_type -> xfer.v1.DrainNodeRequest
-	12, // 20: xfer.v1.NodeService.UndrainNode:input_type -> xfer.v1.UndrainNodeRequest
-	15, // 21: xfer.v1.NodeService.ListFiles:input_type -> xfer.v1.ListFilesRequest
-	17, // 22: xfer.v1.NodeService.StatFile:input_type -> xfer.v1.StatFileRequest
-	5,  // 23: xfer.v1.NodeService.ListNodes:output_type -> xfer.v1.ListNodesResponse
-	7,  // 24: xfer.v1.NodeService.GetNode:output_type -> xfer.v1.GetNodeResponse
-	9,  // 25: xfer.v1.NodeService.WatchNodes:output_type -> xfer.v1.WatchNodesResponse
-	11, // 26: xfer.v1.NodeService.DrainNode:output_type -> xfer.v1.DrainNodeResponse
-	13, // 27: xfer.v1.NodeService.UndrainNode:output_type -> xfer.v1.UndrainNodeResponse
-	16, // 28: xfer.v1.NodeService.ListFiles:output_type -> xfer.v1.ListFilesResponse
-	18, // 29: xfer.v1.NodeService.StatFile:output_type -> xfer.v1.StatFileResponse
-	23, // [23:30] is the sub-list for method output_type
-	16, // [16:23] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	23, // 1: xfer.v1.Node.labels:type_name -> xfer.v1.Node.LabelsEntry
+	6,  // 2: xfer.v1.Node.transports:type_name -> xfer.v1.NodeTransport
+	24, // 3: xfer.v1.Node.change_time:type_name -> google.protobuf.Timestamp
+	24, // 4: xfer.v1.Node.start_time:type_name -> google.protobuf.Timestamp
+	24, // 5: xfer.v1.Node.last_seen_time:type_name -> google.protobuf.Timestamp
+	7,  // 6: xfer.v1.Node.exports:type_name -> xfer.v1.Export
+	2,  // 7: xfer.v1.Node.rdma_devices:type_name -> xfer.v1.RdmaDevice
+	5,  // 8: xfer.v1.Node.routes:type_name -> xfer.v1.Route
+	3,  // 9: xfer.v1.RdmaDevice.ports:type_name -> xfer.v1.RdmaPort
+	4,  // 10: xfer.v1.RdmaPort.gids:type_name -> xfer.v1.RdmaGid
+	1,  // 11: xfer.v1.ListNodesResponse.nodes:type_name -> xfer.v1.Node
+	1,  // 12: xfer.v1.GetNodeResponse.node:type_name -> xfer.v1.Node
+	1,  // 13: xfer.v1.WatchNodesResponse.node:type_name -> xfer.v1.Node
+	1,  // 14: xfer.v1.DrainNodeResponse.node:type_name -> xfer.v1.Node
+	1,  // 15: xfer.v1.UndrainNodeResponse.node:type_name -> xfer.v1.Node
+	25, // 16: xfer.v1.File.kind:type_name -> xfer.v1.EntryKind
+	24, // 17: xfer.v1.File.modify_time:type_name -> google.protobuf.Timestamp
+	18, // 18: xfer.v1.ListFilesResponse.files:type_name -> xfer.v1.File
+	18, // 19: xfer.v1.StatFileResponse.file:type_name -> xfer.v1.File
+	8,  // 20: xfer.v1.NodeService.ListNodes:input_type -> xfer.v1.ListNodesRequest
+	10, // 21: xfer.v1.NodeService.GetNode:input_type -> xfer.v1.GetNodeRequest
+	12, // 22: xfer.v1.NodeService.WatchNodes:input_type -> xfer.v1.WatchNodesRequest
+	14, // 23: xfer.v1.NodeService.DrainNode:input_type -> xfer.v1.DrainNodeRequest
+	16, // 24: xfer.v1.NodeService.UndrainNode:input_type -> xfer.v1.UndrainNodeRequest
+	19, // 25: xfer.v1.NodeService.ListFiles:input_type -> xfer.v1.ListFilesRequest
+	21, // 26: xfer.v1.NodeService.StatFile:input_type -> xfer.v1.StatFileRequest
+	9,  // 27: xfer.v1.NodeService.ListNodes:output_type -> xfer.v1.ListNodesResponse
+	11, // 28: xfer.v1.NodeService.GetNode:output_type -> xfer.v1.GetNodeResponse
+	13, // 29: xfer.v1.NodeService.WatchNodes:output_type -> xfer.v1.WatchNodesResponse
+	15, // 30: xfer.v1.NodeService.DrainNode:output_type -> xfer.v1.DrainNodeResponse
+	17, // 31: xfer.v1.NodeService.UndrainNode:output_type -> xfer.v1.UndrainNodeResponse
+	20, // 32: xfer.v1.NodeService.ListFiles:output_type -> xfer.v1.ListFilesResponse
+	22, // 33: xfer.v1.NodeService.StatFile:output_type -> xfer.v1.StatFileResponse
+	27, // [27:34] is the sub-list for method output_type
+	20, // [20:27] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_xfer_v1_node_service_proto_init() }
@@ -1452,7 +1866,7 @@ func file_xfer_v1_node_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_xfer_v1_node_service_proto_rawDesc), len(file_xfer_v1_node_service_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   19,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -32,7 +32,7 @@ type API interface {
 	AbandonUID(ctx context.Context, target, uid string) error
 
 	ListNodes(ctx context.Context) ([]*xferv1.Node, error)
-	GetNode(ctx context.Context, id string) (*xferv1.Node, error)
+	GetNode(ctx context.Context, id string, routeTo ...string) (*xferv1.Node, error)
 	Drain(ctx context.Context, id string) (*xferv1.Node, error)
 	Undrain(ctx context.Context, id string) (*xferv1.Node, error)
 	Files(ctx context.Context, node, path string) iter.Seq2[*xferv1.File, error]

@@ -16,7 +16,8 @@ import (
 
 const explainLong = `Say how a copy would go, and do nothing: what becomes of which name, where the
 destination really is, by which transport and why not by a better one, and what
-each of the two nodes can do. Both nodes check the copy as if it were submitted,
+each of the two nodes can do: with RDMA, its devices, ports and addresses with the
+reason why one is not used, and the routes between them. Both nodes check the copy as if it were submitted,
 so an error here is the one that cp would give.`
 
 func (a *app) explainCmd() *cobra.Command {
@@ -63,11 +64,7 @@ func (a *app) explain(ctx context.Context, s *specFlags, args []string) error {
 	if err != nil {
 		return err
 	}
-	source, err := api.GetNode(ctx, spec.GetSourceNode())
-	if err != nil {
-		return err
-	}
-	target, err := api.GetNode(ctx, spec.GetTargetNode())
+	source, target, err := explained(ctx, api, spec)
 	if err != nil {
 		return err
 	}
@@ -88,6 +85,7 @@ func (a *app) explain(ctx context.Context, s *specFlags, args []string) error {
 			a.outf("%s can:\n", show.Name(nodeID(target)))
 			a.printTransports(target)
 		}
+		a.printRoutes(source, target)
 		return nil
 	})
 }
@@ -115,6 +113,9 @@ func (a *app) printTransports(n *xferv1.Node) {
 	}
 	for _, t := range n.GetTransports() {
 		a.outf("  %s\n", strings.TrimRight(transportWord(t)+"  "+show.Name(t.GetDetail()), " "))
+		if t.GetName() == "rdma" {
+			a.printDevices(n)
+		}
 	}
 }
 

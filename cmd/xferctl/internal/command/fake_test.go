@@ -163,7 +163,7 @@ func (f *fake) Drain(_ context.Context, id string) (*xferv1.Node, error) {
 
 func (f *fake) ListNodes(context.Context) ([]*xferv1.Node, error) { return f.nodes, nil }
 
-func (f *fake) GetNode(_ context.Context, id string) (*xferv1.Node, error) {
+func (f *fake) GetNode(_ context.Context, id string, _ ...string) (*xferv1.Node, error) {
 	for _, n := range f.nodes {
 		if nodeID(n) == id {
 			return n, nil

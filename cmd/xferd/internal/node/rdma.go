@@ -92,9 +92,29 @@ func (f *fabric) rails() ([]verbs.Rail, error) {
 	if f.sys == nil {
 		return nil, fail(f.missing, f.why)
 	}
+	var rails []verbs.Rail
+	var reason transport.Reason
+	var why error
+	for range maxLooks {
+		if rails, reason, why = f.usable(); !errors.Is(why, rdma.ErrClosed) {
+			break
+		}
+	}
+	if len(rails) == 0 {
+		return nil, fail(reason, why)
+	}
+	return rails, nil
+}
+
+// maxLooks is how often devices are looked at that are let go meanwhile.
+const maxLooks = 3
+
+// usable is one look at all devices; without a rail it says why, by the last of
+// them.
+func (f *fabric) usable() ([]verbs.Rail, transport.Reason, error) {
 	devices, err := f.open()
 	if err != nil {
-		return nil, fail(transport.NoDevice, err)
+		return nil, transport.NoDevice, err
 	}
 	var rails []verbs.Rail
 	reason, why := transport.NoDevice, errors.New("no device of this node is usable")
@@ -107,10 +127,7 @@ func (f *fabric) rails() ([]verbs.Rail, error) {
 		}
 		rails = append(rails, usable...)
 	}
-	if len(rails) == 0 {
-		return nil, fail(reason, why)
-	}
-	return rails, nil
+	return rails, reason, why
 }
 
 // reason says why RDMA cannot be used now, empty where it can.
