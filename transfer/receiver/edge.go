@@ -143,7 +143,7 @@ func (e *edge) prepare() *transfer.Error {
 func (e *edge) makeBase() *transfer.Error {
 	d := e.dest
 	rel := d.baseRel()
-	id, err := identify(d.root, rel)
+	id, err := identify(d.root, rel, false)
 	if err != nil {
 		return e.r.destError(err, transfer.PhaseConnect, d.path)
 	}

@@ -16,6 +16,9 @@ type identity struct {
 	// Real is the path without symbolic links, to see whether one root lies in
 	// another. It is empty where /proc is not there.
 	Real []byte
+	// Inner is the path within the file system of Dev, which tells the same of
+	// roots that meet through a bind mount. It is empty where /proc is not there.
+	Inner []byte `json:",omitempty"`
 }
 
 // same says whether both are one place.
@@ -24,14 +27,17 @@ func (a *identity) same(b *identity) bool {
 }
 
 // nested says whether one place lies in the other.
-func (a *identity) nested(b *identity) bool {
+func (a *identity) nested(b *identity) bool { return a.holds(b) || b.holds(a) }
+
+// holds says whether b is a, or lies in it, by any name.
+func (a *identity) holds(b *identity) bool {
 	if a.Dev == b.Dev && a.Ino == b.Ino {
-		return within(string(a.Rest), string(b.Rest)) || within(string(b.Rest), string(a.Rest))
+		return within(string(a.Rest), string(b.Rest))
 	}
-	if len(a.Real) == 0 || len(b.Real) == 0 {
-		return false
+	if len(a.Real) > 0 && len(b.Real) > 0 && within(string(a.Real), string(b.Real)) {
+		return true
 	}
-	return within(string(a.Real), string(b.Real)) || within(string(b.Real), string(a.Real))
+	return a.Dev == b.Dev && len(a.Inner) > 0 && len(b.Inner) > 0 && within(string(a.Inner), string(b.Inner))
 }
 
 // within says whether path is dir or below it, by whole components.
@@ -41,8 +47,9 @@ func within(dir, path string) bool {
 }
 
 // identify resolves rel as far as it exists. A symbolic link to a directory
-// counts as the directory, anything else at the end as a name.
-func identify(root *fsroot.Root, rel string) (identity, error) {
+// counts as the directory, anything else at the end as a name. inner asks for the
+// path within the file system, which takes a look at all mounts.
+func identify(root *fsroot.Root, rel string, inner bool) (identity, error) {
 	have := rel
 	for {
 		d, err := root.OpenDir(have)
@@ -65,6 +72,12 @@ func identify(root *fsroot.Root, rel string) (identity, error) {
 		id := identity{Dev: info.Dev, Ino: info.Ino, Rest: []byte(strings.TrimPrefix(rel[len(have):], "/"))}
 		if real := d.KernelPath(); real != "" {
 			id.Real = []byte(joinPath(real, string(id.Rest)))
+		}
+		if !inner {
+			return id, nil
+		}
+		if p := d.InnerPath(); p != "" {
+			id.Inner = []byte(joinPath(p, string(id.Rest)))
 		}
 		return id, nil
 	}

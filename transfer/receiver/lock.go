@@ -62,15 +62,15 @@ func (r *Receiver) conflict(m *transfer.Open, id *identity) *transfer.Error {
 	r.mu.Unlock()
 	for i := range others {
 		o := &others[i]
+		deletes := o.Deletes || m.Options.Delete
 		now := o.Root
 		if root, rel, err := r.cfg.Exports().Resolve(string(o.Dest), true); err == nil {
-			if fresh, err := identify(root, rel); err == nil {
+			if fresh, err := identify(root, rel, deletes); err == nil {
 				now = fresh
 			}
 		}
 		equal := id.same(&now) || id.same(&o.Root)
-		nests := id.nested(&now) || id.nested(&o.Root)
-		if equal || nests && (o.Deletes || m.Options.Delete) {
+		if equal || deletes && (id.nested(&now) || id.nested(&o.Root)) {
 			return o.busy(r.cfg.Node, m.Dest)
 		}
 	}

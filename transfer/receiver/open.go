@@ -3,7 +3,6 @@ package receiver
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/xferd/xferd/internal/fsroot"
@@ -50,7 +49,7 @@ func (r *Receiver) open(run running, p Peer, m *transfer.Open) (*edge, *transfer
 	}
 	r.openMu.Lock()
 	defer r.openMu.Unlock()
-	if d.id, err = identify(d.root, d.rel); err != nil {
+	if d.id, err = identify(d.root, d.rel, true); err != nil {
 		return nil, nil, r.destError(err, transfer.PhaseConnect, m.Dest)
 	}
 	if p.SameNode {
@@ -176,80 +175,4 @@ func (r *Receiver) checkSpace(m *transfer.Open, d *dest) (s fsroot.Statfs, terr 
 		return s, r.refuse(transfer.DestNoSpace, m.Dest, fmt.Errorf("%d bytes are to be copied and the file system has %d in all", m.BytesHint, s.Total))
 	}
 	return s, nil
-}
-
-// checkSources refuses a copy onto itself and into itself, by inode.
-func (r *Receiver) checkSources(m *transfer.Open, d *dest) *transfer.Error {
-	above, err := d.above()
-	if err != nil {
-		return r.destError(err, transfer.PhaseConnect, m.Dest)
-	}
-	for _, src := range m.Sources {
-		root, rel, err := r.cfg.Exports().Resolve(src, false)
-		if err != nil {
-			continue // the source refuses it, with the right words
-		}
-		info, err := root.Stat(rel)
-		if err != nil {
-			continue
-		}
-		if terr := r.checkSource(m, d, src, baseOf(rel), info, above); terr != nil {
-			return terr
-		}
-	}
-	return nil
-}
-
-func (r *Receiver) checkSource(m *transfer.Open, d *dest, src, name string, info fsroot.Info, above []fileID) *transfer.Error {
-	self := fileID{info.Dev, info.Ino}
-	rel := d.rel
-	if m.DestMode == transfer.DestInto {
-		rel = joinRel(rel, name)
-	}
-	// A directory's contents may go into the directory given, without its name:
-	// then the destination itself is what must not be the source.
-	for _, at := range []string{rel, d.rel} {
-		if at == d.rel && m.DestMode == transfer.DestInto && info.Kind != fsroot.Directory {
-			continue
-		}
-		// A link at the end stands for a directory, and is replaced by a file.
-		look := d.root.Lstat
-		if info.Kind == fsroot.Directory {
-			look = d.root.Stat
-		}
-		if there, err := look(at); err == nil && (fileID{there.Dev, there.Ino}) == self {
-			return r.refuse(transfer.SameFile, m.Dest, fmt.Errorf("source %s and destination are the same", transfer.EscapePath(src)))
-		}
-	}
-	if info.Kind == fsroot.Directory && slices.Contains(above, self) {
-		return r.refuse(transfer.DestInsideSource, m.Dest, fmt.Errorf("the destination lies in the source %s", transfer.EscapePath(src)))
-	}
-	return nil
-}
-
-// fileID is a file as the kernel knows it.
-type fileID struct{ dev, ino uint64 }
-
-// above returns every directory that exists on the way to the destination, by
-// the path that was asked for and by the one without links.
-func (d *dest) above() ([]fileID, error) {
-	var list []fileID
-	paths := []string{d.rel}
-	if within(d.root.Path(), string(d.id.Real)) {
-		paths = append(paths, strings.TrimPrefix(strings.TrimPrefix(string(d.id.Real), d.root.Path()), "/"))
-	}
-	for _, rel := range paths {
-		for {
-			if info, err := d.root.Stat(rel); err == nil && info.Kind == fsroot.Directory {
-				list = append(list, fileID{info.Dev, info.Ino})
-			} else if err != nil && !fsMissing(err) && !errors.Is(err, fsroot.ErrEscapes) {
-				return nil, err
-			}
-			if rel == "" {
-				break
-			}
-			rel = parentOf(rel)
-		}
-	}
-	return list, nil
 }

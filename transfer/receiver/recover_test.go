@@ -21,7 +21,7 @@ func (g *rig) crash(write func(j *journal, names tempNames)) transfer.UID {
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	id, err := identify(root, rel)
+	id, err := identify(root, rel, false)
 	if err != nil {
 		g.t.Fatal(err)
 	}
