@@ -75,6 +75,29 @@ func TestFaultInTheMiddle(t *testing.T) {
 	}
 }
 
+// RDMA breaks, is there again, and is used again: the data plane over TCP ends in
+// good order for it.
+func TestBackToRDMA(t *testing.T) {
+	r := newRig(t, verbs.Limits{})
+	r.senders.Comeback = 200 * time.Millisecond
+	r.rate = 20 << 20 // so that there is something left by then
+	r.after = 5
+	r.fault = func() { r.fabric.Link(r.b, r.a).Drop() }
+	watch := make(chan struct{})
+	r.changed = func(name string) {
+		if name == transport.TCP {
+			r.fabric.Link(r.b, r.a).Pass()
+			close(watch)
+		}
+	}
+	sum, err := r.copy(transfer.PolicyAuto)
+	must(t, err)
+	<-watch
+	if want := []string{"rdma ", "tcp QP_ERROR", "rdma "}; !slices.Equal(r.paths, want) || sum.Transport != transport.RDMA {
+		t.Errorf("paths %q, want %q", r.paths, want)
+	}
+}
+
 // One chunk that arrives damaged is sent again alone.
 func TestDamagedChunk(t *testing.T) {
 	r := newRig(t, verbs.Limits{})

@@ -39,7 +39,9 @@ type rig struct {
 	senders  sender.Config
 	receiver *receiver.Receiver
 	fault    func()
-	after    int // extents that land before the fault
+	changed  func(transport string)
+	after    int   // extents that land before the fault
+	rate     int64 // bytes per second; 0: no limit
 
 	mu     sync.Mutex
 	landed map[[2]int64]int // by entry and offset
@@ -207,6 +209,9 @@ func (r *rig) Path(name string, why transport.Reason) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.paths = append(r.paths, name+" "+string(why))
+	if r.changed != nil {
+		r.changed(name)
+	}
 }
 
 // tree makes files at the source: large ones of a few chunks and small ones.
@@ -232,7 +237,7 @@ func (r *rig) copy(policy transfer.Policy) (sender.Summary, error) {
 	job := sender.Job{ID: "t", Epoch: 1, TargetDistinct: true, StateUUID: "state", Spec: transfer.Spec{
 		Mode: transfer.ModeCopy, DestMode: transfer.DestExact, Compare: transfer.CompareSizeMtime, Verify: transfer.VerifyWire, Durability: transfer.DurabilityNone,
 		Source: "n1", Target: "n2", Sources: []transfer.Source{{Path: r.src, Contents: true}}, Dest: filepath.Join(r.dst, "copy"),
-		ChunkSize: chunkSize, Streams: 4, Policy: policy,
+		ChunkSize: chunkSize, Streams: 4, Policy: policy, MaxRate: r.rate,
 	}}
 	rand.Read(job.UID[:])
 	sum, err := sender.New(r.senders, job, toTarget, r).Run(r.t.Context())

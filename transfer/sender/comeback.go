@@ -1,15 +1,14 @@
 package sender
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/xferd/xferd/transport"
 )
 
+// firstComeback and lastComeback are the default and the end of Config.Comeback.
 const (
-	// firstComeback is how long another transport is used after RDMA failed before
-	// RDMA is tried again. It is twice as long each time that this goes wrong,
-	// lastComeback at most.
 	firstComeback = 30 * time.Second
 	lastComeback  = 10 * time.Minute
 )
@@ -30,12 +29,14 @@ type comeback struct {
 // one of its rails.
 type lesser interface{ Degraded() bool }
 
-// later sets when the best transport is tried again. Called with mu held.
-func (c *comeback) later(now time.Time) {
-	if !c.rdma.IsZero() && now.Sub(c.rdma) >= 2*max(c.wait, firstComeback) {
+// later sets when the best transport is tried again, after first at the earliest.
+// Called with mu held.
+func (c *comeback) later(now time.Time, first time.Duration) {
+	first = cmp.Or(first, firstComeback)
+	if !c.rdma.IsZero() && now.Sub(c.rdma) >= 2*max(c.wait, first) {
 		c.wait = 0 // it was of use
 	}
-	c.wait = min(max(2*c.wait, firstComeback), lastComeback)
+	c.wait = min(max(2*c.wait, first), lastComeback)
 	c.at, c.rdma = now.Add(c.wait), time.Time{}
 }
 
@@ -68,9 +69,9 @@ func (e *Edge) watchBest(name string, out transport.Outgoing) (stop func()) {
 			return func() {}
 		}
 		c.rdma = time.Time{}
-		c.later(now)
+		c.later(now, e.cfg.Comeback)
 	} else if c.at.IsZero() { // the target chose another one
-		c.later(now)
+		c.later(now, e.cfg.Comeback)
 	}
 	timer := time.AfterFunc(c.at.Sub(now), func() {
 		e.mu.Lock()

@@ -197,7 +197,7 @@ func (e *Edge) demote(why transport.Reason) bool {
 		return false
 	}
 	if e.choice.names[0] == transport.RDMA {
-		e.back.later(time.Now())
+		e.back.later(time.Now(), e.cfg.Comeback)
 	}
 	e.choice.names = e.choice.names[1:]
 	e.choice.why = why

@@ -30,7 +30,11 @@ type Config struct {
 	Dialers map[string]transport.Dialer // by transport name
 	// NoRDMA says why RDMA is not among Dialers.
 	NoRDMA transport.Reason
-	Log    *slog.Logger
+	// Comeback is how long another transport is used after RDMA failed before
+	// RDMA is tried again (30 s). It is twice as long each time that this goes
+	// wrong, 10 minutes at most.
+	Comeback time.Duration
+	Log      *slog.Logger
 }
 
 // Job is what one edge is about.
