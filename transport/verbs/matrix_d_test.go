@@ -109,7 +109,7 @@ func TestD4SharesOfThePool(t *testing.T) {
 			all = append(all, e)
 		}
 		for i, n := range slots {
-			if n < 1 || n > 15 || i > 0 && n > slots[i-1] {
+			if n < 1 || n > 16 || i > 0 && n > slots[i-1] {
 				t.Errorf("slots of sessions that came one after the other: %v", slots)
 			}
 		}
@@ -124,6 +124,17 @@ func TestD4SharesOfThePool(t *testing.T) {
 			}
 		}
 	})
+}
+
+// With the buffers of a node as they are by default, every chunk size leaves a
+// session more than one slot, so that it need not wait for each answer.
+func TestD4SlotsOfChunkSizes(t *testing.T) {
+	b := newBuffers(bufpool.New(128 << 20))
+	for chunk, want := range map[int64]int{1 << 20: 8, 4 << 20: 8, 8 << 20: 4, 16 << 20: 2, 5 << 20: 4, 64 << 20: 1} {
+		if n := b.slots(chunk, 8); n != want {
+			t.Errorf("%d slots of %d bytes, want %d", n, chunk, want)
+		}
+	}
 }
 
 // A session that cannot have one buffer fails with the reason when its time is

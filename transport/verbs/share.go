@@ -38,11 +38,11 @@ func slabCost(n int64) int64 {
 }
 
 // slots returns how many slots of a chunk each a session may ask for, at least
-// one and at most most: they and their cells take no more than half of what all
-// sessions have.
+// one and at most most: they take no more than half of what all sessions have, and
+// their cells no more than a quarter.
 func (b *buffers) slots(chunk int64, most int) int {
 	n := most
-	for n > 1 && int64(n)*slabCost(chunk)+slabCost(int64(n)*cellSize) > b.total/2 {
+	for n > 1 && (int64(n)*slabCost(chunk) > b.total/2 || slabCost(int64(n)*cellSize) > b.total/4) {
 		n--
 	}
 	return n
