@@ -256,9 +256,9 @@ func (n *Node) assemble(ctx context.Context, o Options) (err error) {
 	dialers := map[string]transport.Dialer{transport.TCP: n.tcp, transport.Local: inside}
 	order := []string{transport.Local, transport.TCP}
 	if n.fabric.sys != nil {
-		if n.verbs, err = verbs.New(verbs.Config{
-			Rails: n.fabric.rails, Route: route, Incarnation: n.store.Incarnation(),
-			SendPool: n.sendPool, RecvPool: n.recvPool, Log: n.log,
+		if n.verbs, err = n.fabric.transport(verbs.Config{
+			Incarnation: n.store.Incarnation(),
+			SendPool:    n.sendPool, RecvPool: n.recvPool, Log: n.log,
 		}); err != nil {
 			return err
 		}
