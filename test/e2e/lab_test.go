@@ -18,7 +18,7 @@ import (
 func TestLabOneMachine(t *testing.T) {
 	lab.RunSuites(t, lab.Job{Timeout: 7 * time.Minute, Env: inLab(t)},
 		lab.Suite{Pkg: "../../rdma", Run: "^TestReal"},
-		lab.Suite{Pkg: "../../transport/verbs", Run: "^TestReal"},
+		lab.Suite{Pkg: "../../transport/verbs", Run: "^TestReal", Flags: []string{"-test.short"}},
 		lab.Suite{Run: "^TestOneMachine"})
 }
 
