@@ -22,9 +22,9 @@ func (o *outgoing) take(d *domain, wc *rdma.WorkCompletion) {
 		return
 	}
 	if err != nil {
-		if wc.Status != rdma.Flushed { // the first one is the cause, the rest follows from it
-			o.fail(d.blame(err))
-		}
+		// The first one is the cause, the rest follows from it. Some drivers flush
+		// the cause too.
+		o.fail(d.blame(err))
 		return
 	}
 	if wc.ID&unsignaledID != 0 {
