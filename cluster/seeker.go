@@ -34,10 +34,13 @@ type seeker struct {
 	aliases map[netip.AddrPort]time.Time // seeds that are no member's address, until when to skip
 	found   bool                         // a member was found once
 	lost    bool                         // a member went, and who is missing is not back
+
+	news     joinNews
+	failures []joinFailure // of the attempt that runs, or was the last
 }
 
 func newSeeker(c *Cluster) seeker {
-	return seeker{c: c, port: DefaultPort, aliases: map[netip.AddrPort]time.Time{}}
+	return seeker{c: c, port: DefaultPort, aliases: map[netip.AddrPort]time.Time{}, news: newJoinNews(c.log)}
 }
 
 // run works until ctx ends. Its error is ErrDuplicateNode.
@@ -51,6 +54,7 @@ func (s *seeker) run(ctx context.Context) error {
 			return nil
 		}
 		_, others := s.c.view.liveGossip()
+		s.news.attempted(s.c.cfg.Join(), s.failures, others, !s.found)
 		if others > 0 && !s.found {
 			s.found = true
 			if time.Since(start) < t.second { // later it is an alarm, not an end
@@ -134,6 +138,7 @@ func (s *seeker) settle(ctx context.Context) bool {
 
 // attempt asks a few of the missing. It reports whether there was anyone to ask.
 func (s *seeker) attempt(ctx context.Context) bool {
+	s.failures = nil
 	targets := s.targets(ctx)
 	for _, t := range targets {
 		if ctx.Err() != nil {
@@ -154,6 +159,7 @@ func (s *seeker) join(a netip.AddrPort) bool {
 	if _, err := s.c.ml.Join([]string{a.String()}); err != nil {
 		s.c.stats.joinErrors.Add(1)
 		s.c.log.Debug("join", "addr", a.String(), "err", err)
+		s.failures = append(s.failures, joinFailure{who: a.String(), cause: causeOf(err)})
 		return false
 	}
 	s.c.stats.joins.Add(1)
@@ -219,7 +225,7 @@ func (s *seeker) seeds(ctx context.Context) []netip.AddrPort {
 		if err != nil {
 			if ctx.Err() == nil {
 				s.c.stats.joinErrors.Add(1)
-				s.c.log.Warn("seed", "name", name, "err", err)
+				s.failures = append(s.failures, joinFailure{who: name, cause: causeOf(err), lookup: true})
 			}
 			continue
 		}
