@@ -23,8 +23,10 @@ func (e *edge) decide(f *file) (res transfer.Result, done bool, err error) {
 	if e.opt.NoClobber || e.opt.Update && f.have.Kind == kindHere(ent.Kind) && f.have.Mtime > ent.Meta.Mtime {
 		return e.result(f, transfer.OutcomeSkipped), true, nil
 	}
-	if f.have.Kind == fsroot.Directory && !e.opt.Force {
-		return res, false, e.conflictError(f.name, f.have.Kind, kindHere(ent.Kind).String())
+	if f.have.Kind == fsroot.Directory {
+		if err := e.mayReplace(f, kindHere(ent.Kind).String()); err != nil {
+			return res, false, err
+		}
 	}
 	if f.have.Kind != kindHere(ent.Kind) {
 		f.change = transfer.ChangeType

@@ -32,7 +32,9 @@ type deletion struct {
 	// act is false while the entries are only counted. In a dry run they are
 	// told, too.
 	act, show bool
-	errs      []error // of single names; they do not stop the rest
+	// dead lets temporary files go that no transfer here is writing any more.
+	dead bool
+	errs []error // of single names; they do not stop the rest
 }
 
 var errMore = errors.New("there are more names")
@@ -186,7 +188,7 @@ func (d *deletion) clear(dir *fsroot.Dir, rel string, depth int, keep func(name 
 			if seen[name] {
 				return nil
 			}
-			if keep(name) || strings.HasPrefix(name, tempPrefix) {
+			if keep(name) || strings.HasPrefix(name, tempPrefix) && !(d.dead && d.r.left(name)) {
 				left = true
 				return nil
 			}

@@ -52,8 +52,10 @@ func (e *edge) hardlink(f *file, to state) (res transfer.Result, done bool) {
 		switch {
 		case e.opt.NoClobber:
 			return e.result(f, transfer.OutcomeSkipped), true
-		case f.have.Kind == fsroot.Directory && !e.opt.Force:
-			return e.failure(f.e.Number, f.e.Kind, e.conflictError(f.name, f.have.Kind, "hard link")), true
+		case f.have.Kind == fsroot.Directory:
+			if err := e.mayReplace(f, "hard link"); err != nil {
+				return e.failure(f.e.Number, f.e.Kind, e.entryFailure(err, transfer.PhaseCompare, &f.e)), true
+			}
 		}
 		if other, err := e.linkTarget(f); err == nil && other.Dev == f.have.Dev && other.Ino == f.have.Ino {
 			return e.result(f, transfer.OutcomeSame), true

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/xferd/xferd/transfer"
 	"github.com/xferd/xferd/transfer/manifest"
@@ -25,3 +26,11 @@ func newTempNames(uid transfer.UID, epoch uint64, random uint64) tempNames {
 }
 
 func (t tempNames) name(n uint64) string { return t.prefix + strconv.FormatUint(n, 36) }
+
+// left says whether a temporary file is of a transfer that is over here, as far
+// as its name tells.
+func (r *Receiver) left(name string) bool {
+	text, _, _ := strings.Cut(strings.TrimPrefix(name, tempPrefix), ".")
+	var uid transfer.UID
+	return uid.UnmarshalText([]byte(text)) == nil && !r.holds(uid)
+}
