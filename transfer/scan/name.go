@@ -91,11 +91,14 @@ func (s *Scanner) entry(f *Found, dir *fsroot.Dir, info *fsroot.Info, only *want
 		}
 		f.Link = target
 	}
-	if f.Kind != transfer.KindDir && info.Nlink > 1 && s.spec.Preserve.Has(transfer.PreserveHardlinks) && s.spec.Preserve.Asks(f.Kind) {
-		s.linkUp(f, info)
-	}
 	if f.Kind == transfer.KindDir {
 		return s.directory(f, info, only)
+	}
+	if taken := s.take(f); taken != nil {
+		return s.refuse(f, taken)
+	}
+	if info.Nlink > 1 && s.spec.Preserve.Has(transfer.PreserveHardlinks) && s.spec.Preserve.Asks(f.Kind) {
+		s.linkUp(f, info)
 	}
 	if f.Kind == transfer.KindFile {
 		s.readXattrs(f)
@@ -120,6 +123,9 @@ func (s *Scanner) directory(f *Found, info *fsroot.Info, only *wanted) error {
 	}
 	d.closed = s.spec.OneFS && info.Dev != s.device
 	s.dirXattrs(f, d)
+	if taken := s.take(f); taken != nil {
+		return s.refuse(f, taken)
+	}
 	if err := s.yield(f); err != nil {
 		return err
 	}

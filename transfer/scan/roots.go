@@ -104,6 +104,9 @@ func (s *Scanner) enterRoot(r *root) error {
 		d.only = s.files
 	}
 	s.dirXattrs(f, d)
+	if taken := s.take(f); taken != nil {
+		return s.refuse(f, taken)
+	}
 	if err := s.yield(f); err != nil {
 		return err
 	}

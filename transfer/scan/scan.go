@@ -87,6 +87,8 @@ type Scanner struct {
 	totals Totals
 	queue  []*Dir // directories to read, last first
 	links  map[fileID]*link
+	claims claims // nil where no two sources can have a name in common
+	root   int    // the source that is walked
 	device uint64 // of the source, with OneFS
 	found  Found  // handed to the sink, used again
 }
@@ -168,7 +170,9 @@ func (s *Scanner) Run(ctx context.Context, sink Sink) (Totals, error) {
 	}
 	var first error
 	missing := 0
+	s.claims = newClaims(s.roots)
 	for i := range s.roots {
+		s.root = i
 		err := s.enterRoot(&s.roots[i])
 		if e, ok := errors.AsType[*rootError](err); ok {
 			if missing++; missing == len(s.roots) {

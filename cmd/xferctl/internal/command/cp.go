@@ -16,7 +16,9 @@ What becomes of a name is decided by slashes alone, never by what exists:
   n1:/a/dir   n2:/b/dir    /b/dir becomes the copy
   n1:/a/dir   n2:/b/       /b/dir becomes the copy
   n1:/a/dir/  n2:/b        the contents of /a/dir land in /b
-Several sources, all of one node, need a destination with a trailing slash.
+Several sources, all of one node, need a destination with a trailing slash. Where
+contents of two have a name in common, directories become one; of anything else
+the first is copied, and the second fails.
 Directories are always copied with all they hold.
 
 A file that is the same at the destination is not sent again, so running the same
@@ -25,15 +27,16 @@ complete and verified, never before.
 
 Ctrl-C cancels the transfer; once more leaves at once. When xferctl is ended
 otherwise, or xferd does not answer for a minute, the transfer goes on and its name
-is printed: "xferctl transfers watch" follows it again.` + streamsLong
+is printed: the same command, or "xferctl transfers watch", follows it again.` + streamsLong
 
 const streamsLong = `
 
 Progress and errors go to standard error, the summary to standard output. With
 -o json there is one JSON object per line instead, with the field "event":
-submitted, progress (total_known says whether the totals are final), unreachable
-and reachable (the server went away, came back), entry (with -n or --itemize),
-failure, end, error.`
+submitted, following (the same copy runs already), progress (total_known says
+whether the totals are final), waiting and going_on (for the target, say),
+unreachable and reachable (the server went away, came back), entry (with -n or
+--itemize), failure, end, error.`
 
 func (a *app) cpCmd() *cobra.Command {
 	var r copyRun
