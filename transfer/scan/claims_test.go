@@ -59,3 +59,24 @@ func TestNamesOfSeveralSources(t *testing.T) {
 		})
 	}
 }
+
+// With links followed all names of a file stay one, as many as there are.
+func TestFollowedLinksAndHardlinks(t *testing.T) {
+	top := tree(t, "s/m", "s/z = s/m", "s/a -> m", "s/n -> z", "s/y -> m")
+	c, _, err := run(t, top, transfer.Spec{Sources: sources("s"), Follow: true}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, links := 0, map[uint64]int{}
+	for _, f := range c.found {
+		switch f.Kind {
+		case transfer.KindFile:
+			files++
+		case transfer.KindHardlink:
+			links[f.LinkTo]++
+		}
+	}
+	if files != 1 || len(links) != 1 {
+		t.Errorf("%d files, links to %v: one file with five names is wanted", files, links)
+	}
+}

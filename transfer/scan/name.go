@@ -168,6 +168,9 @@ func (s *Scanner) linkUp(f *Found, info *fsroot.Info) {
 	}
 	f.Kind, f.LinkTo, f.Link, f.Meta.Rdev = transfer.KindHardlink, l.first, "", 0
 	f.first = l
+	if s.spec.Follow {
+		return // a followed link is a further name, which no count has
+	}
 	if l.left--; l.left == 0 {
 		delete(s.links, id)
 	}
