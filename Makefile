@@ -54,6 +54,10 @@ bench: build ## side by side with rsync, scp, rclone, cp, tar and a raw floor
 	./scripts/deps.sh bench
 	$(GO) run ./test/bench
 
+bench-rdma: ## xferd's RDMA side by side with ib_write_bw, in one virtual machine
+	./scripts/deps.sh lab
+	$(GO) run ./test/rdmabench
+
 million: build ## memory of the daemons for a tree of a million entries
 	$(GO) run ./test/bench -only million
 
