@@ -27,6 +27,9 @@ var (
 	// ErrNoInodes: the file system has room, but none for one more file. It
 	// matches ENOSPC as well.
 	ErrNoInodes error = &refusal{what: "no inodes left on the file system", errno: unix.ENOSPC}
+	// ErrTimeRange: the file system keeps no such time, or the source had one out
+	// of our own range. The nearest one was set.
+	ErrTimeRange error = &refusal{what: "the time is out of the range that can be kept", errno: unix.EINVAL}
 	// ErrXattrName: the attribute is neither user.* nor a POSIX ACL.
 	ErrXattrName error = &refusal{what: "attribute is neither user.* nor a POSIX ACL", errno: unix.EPERM}
 	// ErrNoOpenat2: this kernel or its system call filter has no openat2(2).

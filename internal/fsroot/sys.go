@@ -1,6 +1,7 @@
 package fsroot
 
 import (
+	"math"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -122,7 +123,8 @@ func fstat(fd int, st *unix.Stat_t) error {
 }
 
 // setMtime sets the modification time and leaves the access time. name "" is
-// the fd itself; any other is not followed.
+// the fd itself; any other is not followed. The kernel clamps in silence to what
+// the file system can keep; that is ErrTimeRange, with the nearest time set.
 func setMtime(fd int, name string, mtime int64) error {
 	ts := [2]unix.Timespec{{Nsec: unix.UTIME_OMIT}, unix.NsecToTimespec(mtime)}
 	var p unsafe.Pointer
@@ -139,7 +141,21 @@ func setMtime(fd int, name string, mtime int64) error {
 	if e != 0 {
 		return e
 	}
-	return nil
+	// Every file system has 1970 to 2038, and only outside is it worth a look.
+	if ts[1].Sec >= 0 && ts[1].Sec < 1<<31-1 {
+		return nil
+	}
+	var st unix.Stat_t
+	var err error
+	if name == "" {
+		err = fstat(fd, &st)
+	} else {
+		err = fstatat(fd, name, &st)
+	}
+	if err == nil && (st.Mtim.Sec != ts[1].Sec || mtime == math.MaxInt64 || mtime == math.MinInt64) {
+		err = ErrTimeRange
+	}
+	return err
 }
 
 // SetUmaskZero makes the modes given here hold as they are. For main: the mask

@@ -2,6 +2,7 @@ package receiver
 
 import (
 	"errors"
+	"math"
 	"syscall"
 	"testing"
 
@@ -110,6 +111,31 @@ func TestOwnerXattrsAndACLs(t *testing.T) {
 	}
 	if x, _ := h.Xattrs(nil); len(x) != 1 || x[0].Name != "user.b" {
 		t.Errorf("%+v", x)
+	}
+	g.wantClean()
+}
+
+// A time beyond the years 1677 to 2262, or beyond what the file system has, is
+// clamped by the kernel without a word; we tell.
+func TestP9TimesOutOfRangeAreToldAsLost(t *testing.T) {
+	g := newRig(t)
+	at := func(s source, mtime int64) source {
+		s.Meta.Mtime = mtime
+		return s
+	}
+	o, _ := g.copyAll(g.request("d"), dir(root, ""),
+		at(regular(0, "far", []byte("1")), math.MaxInt64), at(symlink(0, "link", "x"), math.MaxInt64), at(dir(0, "sub"), math.MinInt64),
+		at(regular(0, "before", []byte("1")), -1), at(regular(0, "late", []byte("1")), 1<<62), regular(0, "now", []byte("1")))
+	for n, lost := range []transfer.Preserve{0, transfer.PreserveTimes, transfer.PreserveTimes, transfer.PreserveTimes, 0, 0, 0} {
+		got := o.result(uint64(n)).Lost
+		for _, r := range o.more { // directories tell at the end
+			if r.Entry == uint64(n) {
+				got |= r.Lost
+			}
+		}
+		if got != lost {
+			t.Errorf("entry %d (%q) lost %b, want %b", n, o.sources[uint64(n)].Name, got, lost)
+		}
 	}
 	g.wantClean()
 }

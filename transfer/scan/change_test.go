@@ -135,6 +135,25 @@ func TestAttributesOfTheSystem(t *testing.T) {
 	}
 }
 
+func TestP9TimeBeyondNanoseconds(t *testing.T) {
+	top := tree(t, "d/far", "d/now")
+	far := []unix.Timespec{{Sec: 1 << 33}, {Sec: 1 << 34}} // the year 2514
+	if err := unix.UtimesNanoAt(unix.AT_FDCWD, filepath.Join(top, "d/far"), far, 0); err != nil {
+		t.Fatal(err)
+	}
+	for keep, want := range map[transfer.Preserve]transfer.Preserve{transfer.PreserveTimes: transfer.PreserveTimes, transfer.PreserveMode: 0} {
+		for name, lost := range map[string]transfer.Preserve{"d/far": want, "d/now": 0} {
+			c, _, err := run(t, top, transfer.Spec{Sources: sources(name), Preserve: keep}, nil)
+			if err != nil || len(c.found) != 1 {
+				t.Fatal(c.found, err)
+			}
+			if c.found[0].Lost != lost {
+				t.Errorf("%s, keeping %b: lost %b", name, keep, c.found[0].Lost)
+			}
+		}
+	}
+}
+
 func TestFingerprintAndAgain(t *testing.T) {
 	top := tree(t, "d/f")
 	exports, err := fsroot.OpenExports([]fsroot.Export{{Path: top}})

@@ -3,6 +3,7 @@ package scan
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"syscall"
 
@@ -80,6 +81,9 @@ func (s *Scanner) entry(f *Found, dir *fsroot.Dir, info *fsroot.Info, only *want
 	// it has to know the name, or a sync would delete what it has under it.
 	path := f.Path
 	fill(&f.Entry, info, s.spec.Preserve)
+	if (info.Mtime == math.MaxInt64 || info.Mtime == math.MinInt64) && s.spec.Preserve.Has(transfer.PreserveTimes) {
+		f.Lost |= transfer.PreserveTimes // beyond what our nanoseconds can say
+	}
 	if f.Kind == transfer.KindSymlink {
 		target, err := dir.Readlink(f.At.Name)
 		if err != nil {
