@@ -39,6 +39,7 @@ func (p *space) open(s *Store) {
 		switch uint32(st.Type) {
 		case unix.BTRFS_SUPER_MAGIC, 0x2fc12fc1 /* zfs */, 0xca451a4e /* bcachefs */ :
 			p.statfs = true
+			s.copies.Store(true)
 		}
 	}
 	p.refill(s)
@@ -111,6 +112,7 @@ func (p *space) find(s *Store, end, need int64) error {
 		case err == nil:
 			return nil
 		case isNoSpace(err):
+			s.full.Store(true)
 			return fmt.Errorf("%w in %s: %w", ErrNoSpace, s.dir, err)
 		case errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EINVAL):
 			p.statfs = true
@@ -123,6 +125,7 @@ func (p *space) find(s *Store, end, need int64) error {
 		return s.fail(fmt.Errorf("state directory %s: %w", s.dir, err))
 	}
 	if free := int64(st.Bavail) * int64(st.Bsize); free < need+spareSpace {
+		s.full.Store(true)
 		return fmt.Errorf("%w in %s: %d bytes are free", ErrNoSpace, s.dir, free)
 	}
 	return nil

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	bolt "go.etcd.io/bbolt"
 )
@@ -44,6 +45,8 @@ type Store struct {
 	writer chan struct{} // holds one token while a transaction runs
 	queue  requestQueue
 	space  space
+	full   atomic.Bool // something did not fit, see Room
+	copies atomic.Bool // blocks cannot be reserved: the file system copies on write
 
 	mu     sync.Mutex
 	closed bool

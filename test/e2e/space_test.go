@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"fmt"
+	"io"
+	nethttp "net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -113,19 +115,35 @@ func TestP3StateDirectoryIsFull(t *testing.T) {
 	t.Parallel()
 	state := filepath.Join(newDir(t), "state")
 	small(t, state, "size=4m")
-	c, f := useFarm(t, 1, "--state-dir", state)
+	http := newAddress() + ":7443"
+	c, f := useFarm(t, 1, "--state-dir", state, "--listen-http", http)
 	src, dst := filepath.Join(f.daemons[0].data, "f"), filepath.Join(f.daemons[0].data, "copy")
 	newTree(t, f.daemons[0].data).file("f", 1000)
 	c.ok(t, "cp", "n1:"+src, "n1:"+dst)
+	health := func(code int, says string) {
+		t.Helper()
+		resp, err := nethttp.Get("http://" + http + "/healthz")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		body := string(must(io.ReadAll(resp.Body))(t))
+		if resp.StatusCode != code || !strings.Contains(body, says) {
+			t.Errorf("healthz: %d %s, want %d %s", resp.StatusCode, body, code, says)
+		}
+	}
+	health(200, "ok")
 	filler := filepath.Join(state, "filler")
 	fill(t, filler)
 	r := c.run(t, "cp", "n1:"+src, "n1:"+dst+"2")
 	if r.code != 8 || !strings.Contains(r.stderr, "STATE_NO_SPACE") {
 		t.Errorf("%s", r)
 	}
+	health(503, "STATE_NO_SPACE: no space for state in "+state)
 	if err := os.Remove(filler); err != nil {
 		t.Fatal(err)
 	}
+	health(200, "ok")
 	eventually(t, "transfers are accepted again", func() bool {
 		return c.run(t, "cp", "n1:"+src, "n1:"+dst+"3").code == 0
 	})

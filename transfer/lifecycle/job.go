@@ -3,6 +3,7 @@ package lifecycle
 import (
 	"container/list"
 	"context"
+	"log/slog"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -148,7 +149,11 @@ func (j *job) logStep(from transfer.State) {
 	if t.Err != nil {
 		args = append(args, "reason", string(t.Err.Reason), "err", t.Err.Error())
 	}
-	j.e.cfg.Log.Info("transfer "+strings.ToLower(string(t.State)), args...)
+	level := slog.LevelInfo
+	if t.State == transfer.StateFailed || t.State == transfer.StatePartial {
+		level = slog.LevelWarn
+	}
+	j.e.cfg.Log.Log(context.Background(), level, "transfer "+strings.ToLower(string(t.State)), args...)
 }
 
 // logWait tells the log that the transfer waits for its next attempt, once for

@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"github.com/xferd/xferd/cluster"
+	"github.com/xferd/xferd/internal/store"
 	"github.com/xferd/xferd/internal/telemetry"
+	"github.com/xferd/xferd/transfer"
 )
 
 // Run serves until ctx ends or a part fails. Then it stops in order: no new
@@ -42,7 +44,7 @@ func (n *Node) Run(ctx context.Context) error {
 	background("membership events", n.peers.watch)
 	if n.http != nil {
 		background("metrics", func(ctx context.Context) error {
-			return telemetry.Serve(ctx, n.http, n.metrics, n.store.Err, n.log)
+			return telemetry.Serve(ctx, n.http, n.metrics, n.healthy, n.log)
 		})
 	}
 
@@ -99,6 +101,15 @@ func (n *Node) Run(ctx context.Context) error {
 	stopBack()
 	back.Wait()
 	running.Wait()
+	return err
+}
+
+// healthy returns why the node cannot do its work, or nil.
+func (n *Node) healthy() error {
+	err := n.store.Room()
+	if errors.Is(err, store.ErrNoSpace) {
+		return fmt.Errorf("%s: %w", transfer.StateNoSpace, err)
+	}
 	return err
 }
 
