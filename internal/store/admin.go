@@ -87,8 +87,13 @@ func attach(ctx context.Context, dir string) (*Store, error) {
 		return nil, fmt.Errorf("state directory: %w", err)
 	}
 	s := &Store{dir: abs, log: slog.New(slog.DiscardHandler), ops: realOps(false), failed: make(chan struct{})}
-	s.lock, err = lockDir(ctx, abs)
-	return s, err
+	if s.lock, err = lockDir(ctx, abs); err != nil {
+		return nil, err
+	}
+	if err := giveToOwner(abs, s.lock.Name()); err != nil { // it may be new
+		return nil, errors.Join(fmt.Errorf("state directory: %w", err), s.lock.Close())
+	}
+	return s, nil
 }
 
 func (s *Store) eachLog(fn func(role Role, uid, name string) error) error {
@@ -226,6 +231,9 @@ func Backup(ctx context.Context, dir, path string) error {
 }
 
 func writeBackup(o *ops, tx *bolt.Tx, path string) error {
+	if _, err := os.Lstat(path); err == nil {
+		return fmt.Errorf("backup: %s is there already: %w; write another name, or move that file away", path, fs.ErrExist)
+	}
 	temp := path + ".new"
 	f, err := os.OpenFile(temp, os.O_RDWR|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
@@ -250,7 +258,8 @@ func writeBackup(o *ops, tx *bolt.Tx, path string) error {
 const incarnationGap = 1 << 20
 
 // Restore puts a backup in the place of the database of a state directory that
-// no daemon uses, as a new state with an own uuid. The database that was there
+// no daemon uses, as a new state with an own uuid. What it makes gets the owner
+// of the directory: root may do it for a daemon that runs as another user. The database that was there
 // is kept beside it; its name is returned, "" where there was none.
 func Restore(ctx context.Context, path, dir string) (kept string, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -286,7 +295,11 @@ func Restore(ctx context.Context, path, dir string) (kept string, err error) {
 	}
 	h.incarnation += incarnationGap
 	temp := s.dbPath() + ".new"
-	if err := restoreTo(&s.ops, path, temp, &h); err != nil {
+	err = restoreTo(&s.ops, path, temp, &h)
+	if err == nil {
+		err = giveToOwner(s.dir, temp)
+	}
+	if err != nil {
 		return "", errors.Join(fmt.Errorf("restore: %w", err), os.RemoveAll(temp))
 	}
 	kept = s.dbPath() + ".before-restore-" + time.Now().UTC().Format("20060102T150405.000Z")
