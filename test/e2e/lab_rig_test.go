@@ -100,11 +100,11 @@ func byRDMA(t testing.TB, tr *xferv1.Transfer, size int64) {
 func fallBack(t testing.TB, c *ctl, tr *xferv1.Transfer, size int64, fault [2]time.Time) {
 	t.Helper()
 	p, m := tr.GetDataPath(), tr.GetCounters().GetBytesMoved()
-	if tr.GetState() != xferv1.State_STATE_SUCCEEDED || p.GetTransport() != "tcp" || len(p.GetFallbacks()) != 1 {
+	if tr.GetState() != xferv1.State_STATE_SUCCEEDED || p.GetTransport() != "tcp" || len(p.GetFallbacks()) == 0 {
 		t.Fatalf("the end: %v", tr)
 	}
-	f := p.GetFallbacks()[0]
-	if f.GetFrom() != "rdma" || f.GetTo() != "tcp" || f.GetReason() == "" || p.GetReason() != f.GetReason() {
+	f := p.GetFallbacks()[0] // others are tries to go back
+	if f.GetFrom() != "rdma" || f.GetTo() != "tcp" || f.GetReason() == "" || f.GetDetail() == "" {
 		t.Errorf("fall-back %v, path %v", f, p)
 	}
 	// What the target has put in place it has put there once. What was on its way

@@ -205,7 +205,7 @@ func (s *sink) Landed(ctx context.Context, seq uint64, arrivals []transport.Arri
 func (r *rig) Opened(*transfer.Opened)  {}
 func (r *rig) Result(transfer.Result)   {}
 func (r *rig) Progress(sender.Progress) {}
-func (r *rig) Path(name string, why transport.Reason) {
+func (r *rig) Path(name string, why transport.Reason, _ string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.paths = append(r.paths, name+" "+string(why))

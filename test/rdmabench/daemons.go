@@ -32,7 +32,7 @@ func newDaemons(ctx context.Context, o options, verify string) (d *daemons, err 
 	}
 	gossip := ""
 	for i, name := range []string{"n1", "n2"} {
-		data, addr := filepath.Join(d.dir, name+".data"), fmt.Sprintf("127.%d.0.%d", len(verify), i+1)
+		data, addr := filepath.Join(d.dir, name+".data"), fmt.Sprintf("127.1.%d.%d", verify[0], i+1)
 		if err := os.Mkdir(data, 0o755); err != nil {
 			return d, err
 		}

@@ -226,10 +226,10 @@ func TestBytesOfEachTransport(t *testing.T) {
 		moved := func(n int64) {
 			edge.obs.Progress(sender.Progress{Entries: 1, Files: 1, Bytes: 25, ScanDone: true, Stats: transport.Stats{Bytes: n}})
 		}
-		edge.obs.Path(transport.RDMA, "")
+		edge.obs.Path(transport.RDMA, "", "")
 		moved(4)
 		moved(10)
-		edge.obs.Path(transport.TCP, transport.QPError)
+		edge.obs.Path(transport.TCP, transport.QPError, "the cause")
 		moved(25)
 		edge.obs.Result(transfer.Result{Entry: 0, Path: "f", Kind: transfer.KindFile, Outcome: transfer.OutcomePublished, Bytes: 25})
 		edge.end <- good
@@ -237,6 +237,9 @@ func TestBytesOfEachTransport(t *testing.T) {
 		got, _ := r.e.Get(t.Context(), "a")
 		if m := got.Counters.BytesMoved; m[transport.RDMA] != 10 || m[transport.TCP] != 15 {
 			t.Errorf("moved %v", m)
+		}
+		if f := got.Path.Fallbacks; len(f) != 1 || f[0].From != transport.RDMA || f[0].To != transport.TCP || f[0].Reason != transport.QPError || f[0].Detail != "the cause" {
+			t.Errorf("changes of transport: %+v", f)
 		}
 	})
 }

@@ -149,11 +149,11 @@ func (o *observer) Opened(m *transfer.Opened) {
 }
 
 // Path implements sender.Observer.
-func (o *observer) Path(name string, why transport.Reason) {
+func (o *observer) Path(name string, why transport.Reason, detail string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if old := o.path.Transport; old != "" && old != name {
-		o.path.Fallbacks = append(o.path.Fallbacks, transfer.Fallback{Time: time.Now(), From: old, To: name, Reason: why})
+		o.path.Fallbacks = append(o.path.Fallbacks, transfer.Fallback{Time: time.Now(), From: old, To: name, Reason: why, Detail: detail})
 	}
 	o.path.Transport, o.path.Reason = name, why
 	o.j.e.cfg.Log.Info("data path", "transfer", o.j.id, "transport", name, "transport_reason", string(why))

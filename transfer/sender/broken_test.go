@@ -172,9 +172,9 @@ type observer struct {
 	outcomes map[transfer.Outcome]int
 }
 
-func (o *observer) Opened(*transfer.Opened)       {}
-func (o *observer) Progress(sender.Progress)      {}
-func (o *observer) Path(string, transport.Reason) {}
+func (o *observer) Opened(*transfer.Opened)               {}
+func (o *observer) Progress(sender.Progress)              {}
+func (o *observer) Path(string, transport.Reason, string) {}
 func (o *observer) Result(r transfer.Result) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -12,8 +12,9 @@ import (
 // choice is the transports that may be used, best first, and why the first of
 // them is not a better one.
 type choice struct {
-	names []string
-	why   transport.Reason
+	names  []string
+	why    transport.Reason
+	detail string // of what went wrong, for people
 }
 
 // encrypting is a dialer whose bytes are encrypted on their way.

@@ -66,11 +66,11 @@ func (e *Edge) moveData(ctx context.Context) error {
 			if e.job.Spec.Policy == transfer.PolicyRDMA && errors.As(err, new(*transport.UnavailableError)) {
 				return e.noRDMA(why, err)
 			}
-			if e.demote(why) {
+			if e.demote(why, err) {
 				ofThis, tries = 0, 1
 			}
 		}
-		if ofThis >= demoteAfter && e.demote(transport.SessionFailed) {
+		if ofThis >= demoteAfter && e.demote(transport.SessionFailed, err) {
 			ofThis = 0
 		}
 		delay := min(lastRetry, firstRetry<<(tries-1))
@@ -150,11 +150,11 @@ func (e *Edge) use(name string) {
 	e.mu.Lock()
 	changed := e.used != name
 	e.used = name
-	why := e.choice.why
+	why, detail := e.choice.why, e.choice.detail
 	e.mu.Unlock()
 	if changed {
 		e.report() // what went by the one before is told before the next one is
-		e.obs.Path(name, why)
+		e.obs.Path(name, why, detail)
 	}
 }
 
@@ -190,7 +190,7 @@ func (e *Edge) noRDMA(why transport.Reason, err error) *transfer.Error {
 }
 
 // demote leaves the best transport when there is another one.
-func (e *Edge) demote(why transport.Reason) bool {
+func (e *Edge) demote(why transport.Reason, err error) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if len(e.choice.names) < 2 {
@@ -200,8 +200,17 @@ func (e *Edge) demote(why transport.Reason) bool {
 		e.back.later(time.Now(), e.cfg.Comeback)
 	}
 	e.choice.names = e.choice.names[1:]
-	e.choice.why = why
+	e.choice.why, e.choice.detail = why, detailOf(err)
 	return true
+}
+
+// maxDetail is the length in bytes that the text of a change of transport may
+// have: it is kept with the transfer.
+const maxDetail = 300
+
+func detailOf(err error) string {
+	text := err.Error()
+	return text[:min(len(text), maxDetail)]
 }
 
 // landings rises with every extent that is acknowledged.

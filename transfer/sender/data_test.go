@@ -122,7 +122,7 @@ func TestWorseTransportAfterFailures(t *testing.T) {
 			}
 		})
 		s := r.run()
-		if got := r.obs.paths; len(got) != 2 || got[0] != "rdma " || got[1] != "tcp QP_ERROR" || s.Transport != transport.TCP {
+		if got := r.obs.paths; len(got) != 2 || got[0] != "rdma " || got[1] != "tcp QP_ERROR" || r.obs.details[1] == "" || s.Transport != transport.TCP {
 			t.Errorf("paths %q", got)
 		}
 	})

@@ -243,14 +243,16 @@ type recorder struct {
 	twice    []string
 	progress Progress
 	paths    []string
+	details  []string
 	opened   *transfer.Opened
 	onResult func(transfer.Result)
 }
 
 func (r *recorder) Opened(o *transfer.Opened) { r.opened = o }
-func (r *recorder) Path(name string, why transport.Reason) {
+func (r *recorder) Path(name string, why transport.Reason, detail string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.details = append(r.details, detail)
 	r.paths = append(r.paths, fmt.Sprintf("%s %s", name, why))
 }
 func (r *recorder) Progress(p Progress) {

@@ -61,7 +61,7 @@ type Observer interface {
 	// end.
 	Progress(Progress)
 	// Path is called when the transport is chosen and when it changes.
-	Path(transport string, why transport.Reason)
+	Path(transport string, why transport.Reason, detail string)
 }
 
 // Progress is what the attempt found and did so far.
