@@ -47,12 +47,16 @@ func (c *Client) Stat(ctx context.Context, node, path string, follow bool) (*xfe
 	return resp.GetFile(), err
 }
 
+// filesPage is how many files a call asks for, the most there are in one: a node
+// reads the whole directory for each page.
+const filesPage = 5000
+
 // Files returns what is in a directory of a node, by name, page by page as it is
 // asked for. With path "" it returns the exports. After an error it ends.
 func (c *Client) Files(ctx context.Context, node, path string) iter.Seq2[*xferv1.File, error] {
 	return func(yield func(*xferv1.File, error) bool) {
 		for token := ""; ; {
-			resp, err := call(ctx, plain(c.nodes.ListFiles), &xferv1.ListFilesRequest{Parent: NodeName(node), Path: []byte(path), PageToken: token})
+			resp, err := call(ctx, plain(c.nodes.ListFiles), &xferv1.ListFilesRequest{Parent: NodeName(node), Path: []byte(path), PageSize: filesPage, PageToken: token})
 			if err != nil {
 				yield(nil, err)
 				return

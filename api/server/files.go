@@ -102,17 +102,17 @@ func (s *Server) listDir(ctx context.Context, dir string, at *token, limit int) 
 	}
 	defer d.Close()
 	var names nameHeap
-	err = d.ReadDir(func(name string, _ fsroot.Kind) error {
+	err = d.ReadDirBytes(func(name []byte, _ fsroot.Kind) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if name <= at.text {
+		if string(name) <= at.text {
 			return nil
 		}
 		if len(names) <= limit { // one more than fits: is there a next page?
-			heap.Push(&names, name)
-		} else if name < names[0] {
-			names[0] = name
+			heap.Push(&names, string(name))
+		} else if string(name) < names[0] {
+			names[0] = string(name)
 			heap.Fix(&names, 0)
 		}
 		return nil
@@ -121,27 +121,46 @@ func (s *Server) listDir(ctx context.Context, dir string, at *token, limit int) 
 		return nil, s.lookError(ctx, err, dir)
 	}
 	slices.Sort(names)
-	resp, size := &xferv1.ListFilesResponse{}, 0
-	for i, name := range names {
-		f := &xferv1.File{Path: []byte(name)}
+	return filePage(names, limit, at, func(name string) (*xferv1.File, error) {
 		info, err := d.Lstat(name)
 		if errors.Is(err, syscall.ENOENT) {
-			continue // removed meanwhile
+			return nil, nil // removed meanwhile
 		} else if err != nil {
 			return nil, s.lookError(ctx, err, path.Join(dir, name))
 		}
+		f := &xferv1.File{Path: []byte(name)}
 		fileOut(f, &info)
 		if info.Kind == fsroot.Symlink {
 			if target, err := d.Readlink(name); err == nil {
 				f.Target = []byte(target)
 			}
 		}
-		if size += proto.Size(f); i == limit || i > 0 && size > pageBytes {
-			resp.NextPageToken = at.String()
-			return resp, nil
+		return f, nil
+	})
+}
+
+// filePage looks at the first names, at most limit. That there are more is told
+// by their number, not by the last one: it may be gone when it is looked at. look
+// returns nil for such a name.
+func filePage(names []string, limit int, at *token, look func(name string) (*xferv1.File, error)) (*xferv1.ListFilesResponse, error) {
+	resp, size := &xferv1.ListFilesResponse{}, 0
+	more := len(names) > limit
+	for _, name := range names[:min(limit, len(names))] {
+		f, err := look(name)
+		if err != nil {
+			return nil, err
 		}
-		resp.Files = append(resp.Files, f)
+		if f != nil {
+			if size += proto.Size(f); len(resp.Files) > 0 && size > pageBytes {
+				more = true
+				break
+			}
+			resp.Files = append(resp.Files, f)
+		}
 		at.text = name
+	}
+	if more {
+		resp.NextPageToken = at.String()
 	}
 	return resp, nil
 }

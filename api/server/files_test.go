@@ -146,6 +146,27 @@ func TestFilePages(t *testing.T) {
 	wantReason(t, "page size -1", err, transfer.InvalidSpec)
 }
 
+// Names that go while a page is made, even all of it, do not end the listing.
+func TestFilePageWhileNamesGo(t *testing.T) {
+	names := []string{"a", "b", "c"} // one more than fits
+	for _, gone := range []string{"c", "b", "ab", "abc"} {
+		at := &token{kind: tokenFiles}
+		r, err := filePage(names, 2, at, func(name string) (*xferv1.File, error) {
+			if strings.Contains(gone, name) {
+				return nil, nil
+			}
+			return &xferv1.File{Path: []byte(name)}, nil
+		})
+		if err != nil || r.GetNextPageToken() == "" || at.text != "b" {
+			t.Errorf("without %s: %v, %v, next after %q", gone, r, err, at.text)
+		}
+	}
+	r, err := filePage(names, 3, &token{kind: tokenFiles}, func(string) (*xferv1.File, error) { return nil, nil })
+	if err != nil || r.GetNextPageToken() != "" {
+		t.Errorf("the last page: %v, %v", r, err)
+	}
+}
+
 func TestNodes(t *testing.T) {
 	c := newCluster(t, "n1", "n2", "n3")
 	at := c.nodes["n1"]
