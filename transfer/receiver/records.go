@@ -103,7 +103,7 @@ func (l *lockRecord) busy(node transfer.NodeID, path string) *transfer.Error {
 	}
 	return &transfer.Error{
 		Reason: transfer.DestBusy, Side: transfer.SideTarget, Phase: transfer.PhaseConnect, Node: node, Path: path,
-		Err:  fmt.Errorf("%s writes to %s", l.name(), what),
+		Err:  fmt.Errorf("%s holds %s", l.name(), what),
 		Hint: "wait for it, cancel it, or abandon it here when its owner is lost",
 	}
 }
