@@ -133,7 +133,7 @@ func (c *nodeConn) unreachable(ctx context.Context, err error) *transfer.Error {
 	}
 	e := &transfer.Error{
 		Reason: transfer.PeerUnreachable, Side: transfer.SideTarget, Phase: transfer.PhaseConnect, Node: c.node,
-		Err:  fmt.Errorf("node %s at %s: %w", c.node, c.addr.HostPort, err),
+		Err:  fmt.Errorf("node %s at %s: %w", c.node, c.addr.HostPort, plain(err)),
 		Hint: "is xferd running there, and is its control address reachable from here?",
 	}
 	switch code := status.Code(err); {

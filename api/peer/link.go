@@ -96,7 +96,7 @@ func (l *targetLink) lost(ctx context.Context, err error) error {
 func (l *targetLink) protocol(err error) *transfer.Error {
 	return &transfer.Error{
 		Reason: transfer.ProtocolError, Side: transfer.SideTarget, Phase: transfer.PhaseConnect, Node: l.conn.node,
-		Err: err, Hint: versionsHint,
+		Err: plain(err), Hint: versionsHint,
 	}
 }
 
