@@ -11,8 +11,11 @@ import (
 	xferv1 "github.com/xferd/xferd/api/xfer/v1"
 )
 
-// A scheduler stages data in before a job. The id is made from the job, so that
-// the scheduler can be restarted at any point and run the same lines again.
+// A scheduler stages data in before a job. The id is made from the job and the
+// number of the try, so that the scheduler can be restarted at any point and run the
+// same lines again: it finds the transfer that it began, and its end. An id stands
+// for one transfer for ever, so one that failed stays failed: what is to run after the
+// cause was mended is the next try, with an id of its own, or Client.Retry.
 func Example() {
 	c, err := client.Dial(client.DefaultServer, client.Options{})
 	if err != nil {
@@ -24,7 +27,7 @@ func Example() {
 
 	spec := client.Copy("n1", "/data/imagenet", "n2", "/scratch/imagenet")
 	spec.Labels = map[string]string{"slurm.job": "4711"}
-	t, err := c.Submit(ctx, "slurm-4711-in", spec)
+	t, err := c.Submit(ctx, "slurm-4711-in-1", spec)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -42,8 +42,10 @@ type fake struct {
 	id        string
 	submitErr error
 	existed   bool
-	waits     []wait // what WaitFor answers, in turn; the last one stays
+	state     xferv1.State // after Submit
+	waits     []wait       // what WaitFor answers, in turn; the last one stays
 	full      *xferv1.Transfer
+	others    []*xferv1.Transfer // Get finds each once
 	entries   []*xferv1.EntryResult
 	cancelled chan struct{} // closed by Cancel, if not nil
 	cancelErr error
@@ -88,7 +90,7 @@ func (f *fake) Submit(ctx context.Context, id string, spec *xferv1.TransferSpec)
 	if f.submitErr != nil {
 		return nil, f.submitErr
 	}
-	return &client.Submitted{Transfer: &xferv1.Transfer{Name: client.Name(spec.GetSourceNode(), id), Spec: spec}, AlreadyExisted: f.existed}, nil
+	return &client.Submitted{Transfer: &xferv1.Transfer{Name: client.Name(spec.GetSourceNode(), id), Spec: spec, State: f.state}, AlreadyExisted: f.existed}, nil
 }
 
 func (f *fake) Validate(_ context.Context, spec *xferv1.TransferSpec) (*xferv1.Plan, error) {
@@ -123,6 +125,12 @@ func (f *fake) Get(_ context.Context, name string) (*xferv1.Transfer, error) {
 	f.called("get " + name)
 	if node, _, _ := splitName(name); slices.Contains(f.silent, node) {
 		return nil, callError(xferv1.Reason_REASON_OWNER_UNREACHABLE, node+" does not answer")
+	}
+	for i, t := range f.others {
+		if t.GetName() == name {
+			f.others = slices.Delete(f.others, i, i+1)
+			return t, nil
+		}
 	}
 	if f.full == nil || f.full.GetName() != name {
 		return nil, callError(xferv1.Reason_REASON_TRANSFER_NOT_FOUND, "no transfer "+name)

@@ -42,6 +42,7 @@ type follower struct {
 
 	name    string
 	known   bool // a server knew the transfer
+	wasOver bool // before it was submitted here
 	draw    *progress.Renderer
 	signals <-chan os.Signal
 
@@ -52,6 +53,8 @@ type follower struct {
 	retries     int       // in a row
 	last        *xferv1.Transfer
 	landed      landed
+	waits       string    // the reason, as it was told; empty while it moves
+	waitsSince  time.Time // then
 	cancelDone  chan error
 	stopCancel  context.CancelFunc
 }

@@ -139,6 +139,22 @@ func TestDetach(t *testing.T) {
 	}
 }
 
+// TestFailedIDStaysFailed: the way on from there is told.
+func TestFailedIDStaysFailed(t *testing.T) {
+	over := transfer(func(t *xferv1.Transfer) {
+		t.State, t.Error = xferv1.State_STATE_FAILED, &xferv1.Error{Reason: "DEST_PERMISSION", Message: "no"}
+	})
+	w := &world{api: &fake{existed: true, state: over.State, full: over, waits: []wait{{t: over}}}}
+	r := w.run(t, "cp --id new n1:/a/dir n2:/b/dir")
+	if r.code != 11 || !strings.Contains(r.err, "exists already and is over") || !strings.HasSuffix(r.err, "to run it again: xferctl transfers retry n1/new, or give another --id\n") {
+		t.Errorf("%+v", r)
+	}
+	w.api.existed, w.api.state = false, 0
+	if r := w.run(t, "cp --id new n1:/a/dir n2:/b/dir"); strings.Contains(r.err, "retry") {
+		t.Errorf("%+v", r)
+	}
+}
+
 func TestInterruptCancels(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		full := transfer(func(t *xferv1.Transfer) { t.State, t.Error = cancelled, &xferv1.Error{Reason: "CANCELLED"} })

@@ -16,6 +16,7 @@ func (f *follower) events() bool { return f.a.set.Output == "json" && !f.quiet }
 
 // news shows a transfer as it is now.
 func (f *follower) news(t *xferv1.Transfer) {
+	f.newsOfWaiting(t)
 	if f.events() {
 		f.a.event("progress", progressFields(t)...)
 		return
@@ -90,12 +91,14 @@ func (l *landed) with(t *xferv1.Transfer, s progress.State) progress.State {
 func progressState(t *xferv1.Transfer, note string) progress.State {
 	c := t.GetCounters()
 	if note == "" && t.GetWaitingReason() != "" {
-		note = "waits: " + t.GetWaitingDetail() + " (" + t.GetWaitingReason() + ")"
+		what, why := waitsFor(t) // a narrow terminal shows the beginning
+		note = what
 		if at := t.GetNextAttemptTime(); at != nil {
 			if in := time.Until(at.AsTime()); in > time.Second {
-				note += "; next try in " + in.Round(time.Second).String()
+				note += ", next try in " + in.Round(time.Second).String()
 			}
 		}
+		note += ": " + why
 	}
 	return progress.State{
 		Phase:      strings.ToLower(stateWord(t.GetState())),

@@ -57,6 +57,9 @@ func (f *follower) report(ctx context.Context, t *xferv1.Transfer) error {
 	if f.interrupted {
 		a.complain("the transfer was over before it could be cancelled")
 	}
+	if f.wasOver && t.GetState() != xferv1.State_STATE_SUCCEEDED {
+		a.complain("that was its end before this command; to run it again: xferctl transfers retry " + shortName(t.GetName()) + ", or give another --id")
+	}
 	return exit.Silent(code)
 }
 

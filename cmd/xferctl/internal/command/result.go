@@ -32,7 +32,7 @@ func resultCode(t *xferv1.Transfer, failed []int) int {
 		return exit.Cancelled
 	case xferv1.State_STATE_PARTIALLY_SUCCEEDED:
 		// The one failure that there is may be the reason of the whole.
-		if code := reasonCode(reason); !summary && !slices.Contains(failed, code) {
+		if code := reasonCode(reason); !summary && (code == exit.MaxDelete || !slices.Contains(failed, code)) {
 			return wholeCode(code, failed)
 		}
 		return exit.Worst(append(slices.Clone(failed), exit.Partial)...)

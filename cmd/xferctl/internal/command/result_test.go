@@ -33,6 +33,7 @@ func TestResultCode(t *testing.T) {
 		{"space before permission", partial, "PARTIAL_FAILURE", 0, []int{11, 8}, 8},
 		{"nothing known of them", partial, "PARTIAL_FAILURE", 0, nil, 5},
 		{"too many to delete", partial, "MAX_DELETE", 0, []int{6}, 12},
+		{"too many in the way", partial, "MAX_DELETE", 0, []int{12}, 12},
 		{"deletion suppressed", partial, "DELETE_SUPPRESSED", 0, []int{11}, 11},
 		{"not preserved", partial, "NOT_PRESERVED", 0, nil, 5},
 		{"deadline", allFailed, "DEADLINE_EXCEEDED", 0, []int{6}, 9},

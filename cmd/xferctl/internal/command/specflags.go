@@ -55,11 +55,15 @@ func (s *specFlags) bind(cmd *cobra.Command, sync bool) {
 	f.BoolVar(&s.sizeOnly, "size-only", false, "a file is the same when its size is")
 	f.BoolVarP(&s.update, "update", "u", false, "skip files that are newer at the destination")
 	f.BoolVar(&s.noClobber, "no-clobber", false, "skip files that exist at the destination")
-	f.BoolVar(&s.force, "force", false, "let a file replace a directory and the other way round")
+	f.BoolVar(&s.force, "force", false, "let a file replace a directory, which is deleted with everything in it, and the other way round; at most --max-delete entries")
 	if sync {
 		f.BoolVar(&s.delete, "delete", false, "delete at the destination what the source does not have, after everything else went well; excluded names stay")
-		f.Int64Var(&s.maxDelete, "max-delete", 0, "with --delete: delete nothing if it would be more than `N` entries (default the larger of 100 and a tenth of the destination)")
 	}
+	maxDelete := "with --force: leave what is in the way if it would be more than `N` entries in all (default 100)"
+	if sync {
+		maxDelete = "with --delete: delete nothing if it would be more than `N` entries (default the larger of 100 and a tenth of the destination, and none where the source is empty); with --force: leave what is in the way if it would be (default 100)"
+	}
+	f.Int64Var(&s.maxDelete, "max-delete", 0, maxDelete)
 	f.Var(s.filters.Exclude(), "exclude", "leave out what matches rsync's `pattern`; of all filter flags the first match decides")
 	f.Var(s.filters.Include(), "include", "take what matches the `pattern`, before a later --exclude")
 	f.Var(s.filters.ExcludeFrom(), "exclude-from", "read patterns from a `file`, one a line, - is stdin; \"+ pattern\" includes, # and ; begin comments")
@@ -109,8 +113,8 @@ func (s *specFlags) check() error {
 		return exit.Usagef("--no-clobber and --update contradict each other")
 	case s.noClobber && s.force:
 		return exit.Usagef("--no-clobber and --force contradict each other")
-	case given("max-delete") && !s.delete:
-		return exit.Usagef("--max-delete means nothing without --delete")
+	case given("max-delete") && !s.delete && !s.force:
+		return exit.Usagef("--max-delete means nothing without --delete or --force")
 	case s.maxDelete < 0:
 		return exit.Usagef("--max-delete %d: write 0 or more", s.maxDelete)
 	case given("streams") && (s.streams < 1 || s.streams > 32):

@@ -33,12 +33,16 @@ func (f *follower) submitted(ctx context.Context, req *xferv1.SubmitTransferRequ
 		return err
 	}
 	f.name, f.known = submitted.GetName(), true
+	f.wasOver = submitted.AlreadyExisted && terminal(submitted.GetState())
 	f.announce(submitted)
 	if f.detach {
 		return nil
 	}
 	t, err := f.follow(ctx)
 	if err != nil {
+		return err
+	}
+	if t, err = f.join(ctx, t); err != nil {
 		return err
 	}
 	return f.report(ctx, t)
@@ -112,7 +116,11 @@ func (f *follower) announce(t *client.Submitted) {
 	case a.flags.verbose:
 		a.errf("%s\n", show.Name(f.name))
 	}
-	if t.AlreadyExisted {
+	switch {
+	case !t.AlreadyExisted:
+	case terminal(t.GetState()):
+		a.warn("the transfer exists already and is over; an id stands for one transfer, which does not run again: " + f.name)
+	default:
 		a.warn("the transfer exists already and is followed: " + f.name)
 	}
 }

@@ -85,7 +85,8 @@ func transferPairs(t *xferv1.Transfer) [][2]string {
 	}
 	waits := ""
 	if t.GetWaitingReason() != "" {
-		waits = show.Name(t.GetWaitingDetail() + " (" + t.GetWaitingReason() + ")")
+		what, why := waitsFor(t)
+		waits = show.Name(strings.TrimPrefix(strings.TrimPrefix(what+": "+why, "waiting: "), "waiting "))
 		if at := t.GetNextAttemptTime(); at != nil {
 			waits += "; next try at " + show.When(at.AsTime())
 		}

@@ -52,6 +52,9 @@ func New(w io.Writer, tty bool, width func() int, start time.Time) *Renderer {
 
 // Update takes a state and draws it if it is time to.
 func (r *Renderer) Update(now time.Time, s State) {
+	if s.Note != "" {
+		r.rate = window{} // of before: it tells nothing of what comes
+	}
 	r.rate.add(now, s.Bytes)
 	every := lineEvery
 	if r.tty {
