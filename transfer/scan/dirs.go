@@ -1,6 +1,7 @@
 package scan
 
 import (
+	"path"
 	"sync"
 
 	"github.com/xferd/xferd/internal/fsroot"
@@ -19,6 +20,7 @@ type Dir struct {
 	follow bool   // name may be a symbolic link
 	root   *fsroot.Root
 	rel    string
+	abs    string // where it is, as the source was named; only without a parent
 
 	number   uint64 // of its entry, or NoParent for the directory around a source
 	destName string
@@ -43,11 +45,27 @@ func (d *Dir) Path(name string) string {
 	return d.path + "/" + name
 }
 
+// Source returns where d is: an absolute path, for messages.
+func (d *Dir) Source() string {
+	if d.parent == nil {
+		return d.abs
+	}
+	return path.Join(d.parent.Source(), d.name)
+}
+
 // Place is where the source of an entry is found again.
 type Place struct {
 	Dir    *Dir
 	Name   string // in Dir; empty: Dir itself
 	Follow bool   // a symbolic link of that name is followed
+}
+
+// Source returns the absolute path of the place, for messages.
+func (p Place) Source() string {
+	if p.Dir == nil {
+		return ""
+	}
+	return path.Join(p.Dir.Source(), p.Name)
 }
 
 // Dirs keeps the descriptors of the directories that were used last. It is safe

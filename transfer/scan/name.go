@@ -30,7 +30,7 @@ func (s *Scanner) name(d *Dir, dir *fsroot.Dir, name string, k fsroot.Kind, only
 		return nil
 	case isTemp(name): // the target would refuse it; that must not pass in silence
 		s.noEntry(d.Path(name), 0, transfer.OutcomeFailed, &transfer.Error{
-			Reason: transfer.ReservedName, Side: transfer.SideSource, Phase: transfer.PhaseScan, Node: s.cfg.Node, Path: d.Path(name),
+			Reason: transfer.ReservedName, Side: transfer.SideSource, Phase: transfer.PhaseScan, Node: s.cfg.Node, Path: Place{Dir: d, Name: name}.Source(),
 			Err: errReserved, Hint: "rename it, or exclude it",
 		})
 		return nil
@@ -46,7 +46,7 @@ func (s *Scanner) name(d *Dir, dir *fsroot.Dir, name string, k fsroot.Kind, only
 		if !vanished(err) {
 			s.totals.Failed++
 		}
-		s.noEntry(d.Path(name), 0, transfer.OutcomeFailed, s.failure(err, d.Path(name)))
+		s.noEntry(d.Path(name), 0, transfer.OutcomeFailed, s.failure(err, at))
 		return nil
 	}
 	if s.spec.Follow && info.Kind == fsroot.Symlink {
@@ -54,7 +54,7 @@ func (s *Scanner) name(d *Dir, dir *fsroot.Dir, name string, k fsroot.Kind, only
 		if info, err = dir.FollowStat(name); err != nil {
 			// The link is there: without an entry its copy must not be deleted.
 			s.totals.Failed++
-			e := s.failure(err, d.Path(name))
+			e := s.failure(err, at)
 			if e.Reason == transfer.SourceVanished { // what it points to was never found
 				e.Reason, e.Hint = transfer.SourceNotFound, "the symbolic link points to nothing: leave it out with --exclude, or copy links as links, without -L"
 			}
@@ -67,7 +67,7 @@ func (s *Scanner) name(d *Dir, dir *fsroot.Dir, name string, k fsroot.Kind, only
 	}
 	if only != nil && !only.all && info.Kind != fsroot.Directory {
 		s.totals.Failed++
-		s.noEntry(d.Path(name), 0, transfer.OutcomeFailed, s.failure(syscall.ENOTDIR, d.Path(name)))
+		s.noEntry(d.Path(name), 0, transfer.OutcomeFailed, s.failure(syscall.ENOTDIR, at))
 		return nil
 	}
 	f := &s.found
@@ -90,7 +90,7 @@ func (s *Scanner) entry(f *Found, dir *fsroot.Dir, info *fsroot.Info, only *want
 			if !vanished(err) {
 				s.totals.Failed++
 			}
-			s.noEntry(path(), f.Kind, transfer.OutcomeFailed, s.failure(err, path()))
+			s.noEntry(path(), f.Kind, transfer.OutcomeFailed, s.failure(err, f.At))
 			return nil
 		}
 		f.Link = target
@@ -120,7 +120,7 @@ func (s *Scanner) directory(f *Found, info *fsroot.Info, only *wanted) error {
 		for up := d.parent; up != nil; up = up.parent {
 			if up.dev == info.Dev && up.ino == info.Ino {
 				s.totals.Failed++
-				s.noEntry(f.Path(), f.Kind, transfer.OutcomeFailed, s.failure(errLoop, f.Path()))
+				s.noEntry(f.Path(), f.Kind, transfer.OutcomeFailed, s.failure(errLoop, f.At))
 				return nil
 			}
 		}

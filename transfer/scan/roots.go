@@ -59,14 +59,15 @@ func (s *Scanner) placeOf(abs string, whole bool) (Place, error) {
 	if err != nil {
 		return Place{}, SourceError(err, transfer.PhaseSubmit, s.cfg.Node, abs)
 	}
-	dir, name := rel, ""
+	dir, name, in := rel, "", abs
 	if !whole {
+		in = path.Dir(abs)
 		dir, name = "", rel
 		if i := strings.LastIndexByte(rel, '/'); i >= 0 {
 			dir, name = rel[:i], rel[i+1:]
 		}
 	}
-	return Place{Dir: &Dir{root: fr, rel: dir, number: transfer.NoParent}, Name: name}, nil
+	return Place{Dir: &Dir{root: fr, rel: dir, abs: in, number: transfer.NoParent}, Name: name}, nil
 }
 
 // enterRoot yields the root entry of a source and queues it, if it is a

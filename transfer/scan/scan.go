@@ -39,6 +39,15 @@ func (f *Found) LinkTarget() string {
 	return ""
 }
 
+// Source returns where the entry is at its source, for messages: an absolute path,
+// or that of the entry where it is assembled of pieces of several.
+func (f *Found) Source() string {
+	if f.Assembly != nil || f.At.Dir == nil {
+		return f.Path()
+	}
+	return f.At.Source()
+}
+
 // Path returns the entry's path relative to the destination.
 func (f *Found) Path() string {
 	switch {
@@ -221,7 +230,7 @@ func (s *Scanner) readDir(ctx context.Context, d *Dir) error {
 				return err
 			}
 			s.totals.Failed++
-			s.noEntry(d.path, transfer.KindDir, transfer.OutcomeFailed, s.failure(e.err, d.path))
+			s.noEntry(d.path, transfer.KindDir, transfer.OutcomeFailed, s.failure(e.err, Place{Dir: d}))
 		}
 	}
 	end := Found{Entry: transfer.Entry{Parent: d.number, Kind: transfer.KindEndDir}, At: Place{Dir: d}}
@@ -266,8 +275,8 @@ func (s *Scanner) readNames(ctx context.Context, d *Dir) error {
 }
 
 // failure makes the error of a name during the scan.
-func (s *Scanner) failure(err error, path string) *transfer.Error {
-	return SourceError(err, transfer.PhaseScan, s.cfg.Node, path)
+func (s *Scanner) failure(err error, at Place) *transfer.Error {
+	return SourceError(err, transfer.PhaseScan, s.cfg.Node, at.Source())
 }
 
 // noEntry tells of a name without an entry.

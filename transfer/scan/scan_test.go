@@ -91,7 +91,14 @@ func (c *collect) Entry(f *Found) error {
 	return nil
 }
 
-func (c *collect) NoEntry(r transfer.Result) { c.results = append(c.results, r) }
+// NoEntry implements Sink. Who reads of a failure has to find the name: its path is
+// absolute.
+func (c *collect) NoEntry(r transfer.Result) {
+	if r.Err != nil && !filepath.IsAbs(r.Err.Path) {
+		c.t.Errorf("the failure of %q names the path %q", r.Path, r.Err.Path)
+	}
+	c.results = append(c.results, r)
+}
 
 // lines describes what was found, sorted.
 func (c *collect) lines() []string {

@@ -51,7 +51,7 @@ func parseWanted(list []string) (*wanted, error) {
 func (s *Scanner) readWanted(d *Dir, dir *fsroot.Dir) error {
 	for _, name := range slices.Sorted(maps.Keys(d.only.kids)) {
 		if _, err := dir.Lstat(name); err != nil {
-			e := s.failure(err, d.Path(name))
+			e := s.failure(err, Place{Dir: d, Name: name})
 			if vanished(err) {
 				e.Reason = transfer.SourceNotFound
 			}

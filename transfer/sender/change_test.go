@@ -3,6 +3,7 @@ package sender
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"sync"
 	"syscall"
 	"testing"
@@ -96,7 +97,7 @@ func TestSourceKeepsChanging(t *testing.T) {
 			if n := count[*transfer.EntryRestart](r.target); n != maxRestarts {
 				t.Errorf("%d restarts, want %d", n, maxRestarts)
 			}
-			if s.Failed != 1 || s.FirstFailure.Reason != transfer.SourceChanged {
+			if s.Failed != 1 || s.FirstFailure.Reason != transfer.SourceChanged || !filepath.IsAbs(s.FirstFailure.Path) {
 				t.Errorf("summary %+v", s)
 			}
 		})

@@ -167,7 +167,7 @@ func (e *Edge) judge(n *entry, x *plan.Extent, v *transport.Verdict) (o plan.Out
 }
 
 func (e *Edge) sourceError(n *entry, err error) *transfer.Error {
-	return scan.SourceError(err, transfer.PhaseRead, e.cfg.Node, n.found.Path())
+	return scan.SourceError(err, transfer.PhaseRead, e.cfg.Node, n.found.Source())
 }
 
 // completed looks at a source whose bytes are all at the target, and tells the
@@ -204,7 +204,7 @@ func (e *Edge) restart(n *entry) {
 	}
 	if n.restarts++; n.restarts > maxRestarts {
 		n.failing = &transfer.Error{
-			Reason: transfer.SourceChanged, Side: transfer.SideSource, Phase: transfer.PhaseRead, Node: e.cfg.Node, Path: n.found.Path(),
+			Reason: transfer.SourceChanged, Side: transfer.SideSource, Phase: transfer.PhaseRead, Node: e.cfg.Node, Path: n.found.Source(),
 			Err: fmt.Errorf("it changed while it was read, %d times", n.restarts), Hint: "copy it again when nobody writes to it",
 		}
 	} else {
