@@ -199,8 +199,8 @@ func combinationsIn(m *xferv1.TransferSpec, s *transfer.Spec) error {
 		return invalid("spec.no_clobber", "it can not go with force")
 	case s.Delete && s.Mode != transfer.ModeSync:
 		return invalid("spec.delete", "only a sync deletes")
-	case s.MaxDelete != nil && !s.Delete:
-		return invalid("spec.max_delete", "nothing is deleted without delete")
+	case s.MaxDelete != nil && !s.Delete && !s.Force:
+		return invalid("spec.max_delete", "nothing is deleted without delete or force")
 	case s.Delete && len(m.GetFilesFrom()) > 0:
 		return invalid("spec.delete", "with files_from it would delete all that the list does not name")
 	case s.Mode == transfer.ModeAssemble && (len(s.Filters) > 0 || s.Update || s.NoClobber):

@@ -193,6 +193,7 @@ func TestSpecValidation(t *testing.T) {
 		{"no_clobber and update", func(m *xferv1.TransferSpec) { m.NoClobber, m.Update = true, true }, transfer.InvalidSpec},
 		{"no_clobber and force", func(m *xferv1.TransferSpec) { m.NoClobber, m.Force = true, true }, transfer.InvalidSpec},
 		{"delete of a copy", func(m *xferv1.TransferSpec) { m.Delete = true }, transfer.InvalidSpec},
+		{"max_delete with force", func(m *xferv1.TransferSpec) { m.Force = true; m.MaxDelete = new(int64(5)) }, ok},
 		{"max_delete without delete", func(m *xferv1.TransferSpec) { mirror(m); m.MaxDelete = new(int64(5)) }, transfer.InvalidSpec},
 		{"delete with files_from", func(m *xferv1.TransferSpec) { mirror(m); m.Delete = true; m.FilesFrom = [][]byte{[]byte("x")} }, transfer.InvalidSpec},
 		{"files_from", func(m *xferv1.TransferSpec) { m.FilesFrom = [][]byte{[]byte("x/y"), []byte("z")} }, ok},

@@ -188,6 +188,7 @@ func TestDecide(t *testing.T) {
 		{"one of many failed", 3, 1, sender.Summary{FirstFailure: one}, transfer.StatePartial, transfer.SourceChanged},
 		{"some failed", 3, 2, sender.Summary{FirstFailure: one}, transfer.StatePartial, transfer.PartialFailure},
 		{"all failed", 0, 2, sender.Summary{FirstFailure: one}, transfer.StateFailed, transfer.SourceChanged},
+		{"one failed, nothing deleted", 3, 1, sender.Summary{FirstFailure: one, TargetErr: &transfer.Error{Reason: transfer.DeleteSuppressed}}, transfer.StatePartial, transfer.DeleteSuppressed},
 		{"too many deletions", 3, 0, sender.Summary{TargetErr: &transfer.Error{Reason: transfer.MaxDelete}}, transfer.StatePartial, transfer.MaxDelete},
 	} {
 		state, err := decide(c.good, c.failed, &c.s)

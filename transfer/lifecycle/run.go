@@ -133,7 +133,7 @@ func (j *job) sendJob(t *transfer.Transfer) sender.Job {
 func decide(good, failed int64, s *sender.Summary) (transfer.State, *transfer.Error) {
 	err := s.TargetErr
 	if failed = max(failed, s.Failed, s.ScanErrors); failed > 0 {
-		if first := s.FirstFailure; first != nil && (failed == 1 || good == 0) {
+		if first := s.FirstFailure; first != nil && (failed == 1 && !aboutDeletion(err) || good == 0) {
 			err = first
 		} else if err == nil {
 			err = &transfer.Error{
@@ -150,6 +150,12 @@ func decide(good, failed int64, s *sender.Summary) (transfer.State, *transfer.Er
 		return transfer.StatePartial, err
 	}
 	return transfer.StateFailed, err
+}
+
+// aboutDeletion says that a failure of the whole tells what became of a deletion,
+// which no failure of an entry does.
+func aboutDeletion(err *transfer.Error) bool {
+	return err != nil && (err.Reason == transfer.MaxDelete || err.Reason == transfer.DeleteSuppressed)
 }
 
 // conclude decides what follows an attempt and reports whether the job is over
@@ -202,6 +208,9 @@ func (j *job) cancelled(t *transfer.Transfer) {
 		Reason: transfer.Cancelled, Side: transfer.SideOwner, Node: j.e.cfg.Node,
 		Err:  fmt.Errorf("cancelled"),
 		Hint: "running the same command again goes on from here",
+	}
+	if j.purge {
+		t.Err = anew(t.Err)
 	}
 }
 

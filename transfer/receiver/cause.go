@@ -40,7 +40,7 @@ func (e *edge) dependent(n uint64, unknown transfer.Reason, name, why string) *t
 		return e.entryError(unknown, name, errors.New(why))
 	}
 	err := *c
-	err.Err = errors.New(why)
+	err.Err, err.Hint = errors.New(why), "" // its hint was given once
 	if err.Side == transfer.SideTarget {
 		err.Path = name // a source's path is that of the entry that failed
 	}

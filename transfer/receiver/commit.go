@@ -115,6 +115,11 @@ func (e *edge) rename(it *item) error {
 	if it.task == taskMeta {
 		return nil
 	}
+	if it.removes > 0 && it.have.Kind == fsroot.Directory {
+		if err := e.clearWay(it); err != nil {
+			return err
+		}
+	}
 	lock := e.r.names.of(it.dir.id, it.name)
 	lock.Lock()
 	defer lock.Unlock()
@@ -129,6 +134,8 @@ func (e *edge) rename(it *item) error {
 			e.log.Warn("temporary file stays", "dir", it.dir.Path(), "name", it.temp.name, "error", err)
 		}
 		return nil
+	case err == nil && it.removes > 0 && it.have.Kind == fsroot.Symlink:
+		return e.removed(it.file)
 	case err == nil:
 		return nil
 	case errors.Is(err, syscall.EEXIST) && e.opt.NoClobber:
@@ -136,12 +143,7 @@ func (e *edge) rename(it *item) error {
 		it.res = e.result(it.file, transfer.OutcomeSkipped)
 		return nil
 	case errors.Is(err, syscall.EEXIST) && fresh:
-		return e.conflictError(it.name, fsroot.Regular, "file of the same name as this file system sees it")
-	case (errors.Is(err, syscall.EISDIR) || errors.Is(err, syscall.ENOTEMPTY) || errors.Is(err, syscall.EEXIST)) && e.opt.Force:
-		if err := it.dir.RemoveAll(it.name); err != nil {
-			return err
-		}
-		return it.dir.Rename(it.temp.name, it.dir.Dir, it.name, false)
+		return e.conflictError(it.file.dir, it.name, fsroot.Regular, "file of the same name as this file system sees it")
 	case errors.Is(err, syscall.ENOENT):
 		// The temp or the directory is gone. Which of the two matters to people.
 		if terr := e.dirs.inPlace(it.dir); terr != nil {

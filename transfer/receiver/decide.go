@@ -23,7 +23,7 @@ func (e *edge) decide(f *file) (res transfer.Result, done bool, err error) {
 	if e.opt.NoClobber || e.opt.Update && f.have.Kind == kindHere(ent.Kind) && f.have.Mtime > ent.Meta.Mtime {
 		return e.result(f, transfer.OutcomeSkipped), true, nil
 	}
-	if f.have.Kind == fsroot.Directory {
+	if e.inTheWay(f) {
 		if err := e.mayReplace(f, kindHere(ent.Kind).String()); err != nil {
 			return res, false, err
 		}
@@ -44,6 +44,23 @@ func (e *edge) decide(f *file) (res transfer.Result, done bool, err error) {
 		return e.keepContent(f)
 	}
 	return e.need(f)
+}
+
+// inTheWay says whether what stands at the name of an entry that is no directory
+// does not just give way to it: a directory, and a link to one that a person named
+// as the destination, which may have been meant to be copied into.
+func (e *edge) inTheWay(f *file) bool {
+	switch f.have.Kind {
+	case fsroot.Directory:
+		return true
+	case fsroot.Symlink:
+		if f.e.Kind == transfer.KindSymlink || !e.slashHelps(f.dir) {
+			return false
+		}
+		to, err := e.dest.base.FollowStat(f.name)
+		return err == nil && to.Kind == fsroot.Directory
+	}
+	return false
 }
 
 // kindHere is the kind of file that an entry becomes.

@@ -195,7 +195,7 @@ func TestWhatIsInAFailedDirectory(t *testing.T) {
 		o.fails(n, transfer.DestTypeConflict)
 	}
 	o.serve()
-	if r := o.result(5); r.Err.Path != "l" || r.Err.Hint == "" {
+	if r := o.result(5); r.Err.Path != "l" || r.Err.Hint != "" || o.result(1).Err.Hint == "" {
 		t.Errorf("%+v", r.Err)
 	}
 	o.finish()

@@ -1,6 +1,7 @@
 package receiver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,6 +33,8 @@ type deletion struct {
 	// act is false while the entries are only counted. In a dry run they are
 	// told, too.
 	act, show bool
+	// quick tells without waiting for the owner; the limit bounds what is told.
+	quick bool
 	// dead lets temporary files go that no transfer here is writing any more.
 	dead bool
 	errs []error // of single names; they do not stop the rest
@@ -57,10 +60,17 @@ var errTooMany = errors.New("more than max_delete")
 // deleteExtra removes what the source does not have. It counts first, and when
 // that is more than the limit nothing is removed at all.
 func (e *edge) deleteExtra(ctx context.Context) error {
+	was, were := "nothing was deleted", "nothing was"
+	if e.opt.DryRun {
+		was, were = "nothing would be deleted", "nothing would be: the run would be refused"
+	}
+	fail := func(reason transfer.Reason, hint, format string, args ...any) error {
+		return &transfer.Error{Reason: reason, Side: transfer.SideTarget, Phase: transfer.PhaseDelete, Node: e.r.cfg.Node, Path: e.dest.path,
+			Err: fmt.Errorf(format, args...), Hint: hint}
+	}
 	// The loop does not touch these any more once a finish has begun.
 	if e.scanned.Failed > 0 {
-		return &transfer.Error{Reason: transfer.DeleteSuppressed, Side: transfer.SideTarget, Phase: transfer.PhaseDelete, Node: e.r.cfg.Node, Path: e.dest.path,
-			Err: fmt.Errorf("the scan of the source had %d errors, so nothing was deleted", e.scanned.Failed)}
+		return fail(transfer.DeleteSuppressed, "mend what failed, or leave it out with --exclude", "the scan of the source had %s, so %s", plural(e.scanned.Failed, "error"), was)
 	}
 	d := deletion{edge: e, ctx: ctx, limit: 1<<63 - 1}
 	if err := d.walk(); err != nil {
@@ -70,26 +80,45 @@ func (e *edge) deleteExtra(ctx context.Context) error {
 		// What cannot be looked at cannot be counted.
 		return d.errs[0]
 	}
+	if d.count == 0 {
+		return nil
+	}
+	e.mu.Lock()
+	replaced := e.removals.granted
+	e.mu.Unlock()
 	limit := max(minMaxDelete, (d.count+e.present())/10)
 	if e.opt.MaxDelete != nil {
 		limit = *e.opt.MaxDelete
 	}
-	if d.count > limit {
-		return &transfer.Error{Reason: transfer.MaxDelete, Side: transfer.SideTarget, Phase: transfer.PhaseDelete, Node: e.r.cfg.Node, Path: e.dest.path,
-			Err:  fmt.Errorf("%d entries would be deleted and at most %d may be, so nothing was", d.count, limit),
-			Hint: fmt.Sprintf("look with -n, and allow it with --max-delete=%d", d.count)}
+	n := d.count + replaced
+	allow := fmt.Sprintf("look with -n, and allow it with --max-delete=%d", n)
+	var over error
+	switch {
+	case n > limit:
+		over = fail(transfer.MaxDelete, allow, "%s would be deleted and at most %d may be, so %s", entries(n), limit, were)
+	case e.opt.MaxDelete == nil && e.manifest.Len() <= emptySource:
+		over = fail(transfer.MaxDelete, "is a disk not mounted at the source? "+allow, "the source is empty and %s would be deleted, so %s", entries(n), were)
 	}
-	if d.count == 0 {
-		return nil
+	if over != nil && !e.opt.DryRun {
+		return over
 	}
-	second := deletion{edge: e, ctx: ctx, limit: limit, act: !e.opt.DryRun, show: true}
+	second := deletion{edge: e, ctx: ctx, limit: limit - replaced, act: !e.opt.DryRun, show: true}
+	if over != nil {
+		second.limit = d.limit
+	}
 	err := second.walk()
-	e.deleted = second.count
+	e.mu.Lock()
+	e.removals.done += second.count
+	e.mu.Unlock()
 	if err == nil && len(second.errs) > 0 {
 		err = second.errs[0]
 	}
-	return err
+	return cmp.Or(over, err)
 }
+
+// emptySource is the length of the manifest of a directory with nothing in it:
+// itself and its end.
+const emptySource = 2
 
 // present is how many entries of the manifest are at the destination now.
 func (e *edge) present() (n int64) {
@@ -266,9 +295,12 @@ func (d *deletion) remove(dir *fsroot.Dir, c child, rel string, depth int) (stay
 	if !d.show {
 		return false, nil
 	}
-	return false, d.tell(d.ctx, transfer.Result{
-		Entry: transfer.NoEntry, Path: rel, Kind: entryKind(c.kind), Outcome: transfer.OutcomeDeleted, Change: transfer.ChangeDelete,
-	})
+	res := transfer.Result{Entry: transfer.NoEntry, Path: rel, Kind: entryKind(c.kind), Outcome: transfer.OutcomeDeleted, Change: transfer.ChangeDelete}
+	if d.quick {
+		d.out.result(res)
+		return false, nil
+	}
+	return false, d.tell(d.ctx, res)
 }
 
 // note keeps the error of one name; the others are dealt with all the same.

@@ -192,3 +192,43 @@ func TestDeleteManyNamesOfOneDirectory(t *testing.T) {
 	}
 	g.wantClean()
 }
+
+// A source with nothing in it is more often a disk that is not mounted than what
+// somebody wants a mirror of.
+func TestDeleteOfAllNeedsALimit(t *testing.T) {
+	max := func(n int64) *int64 { return &n }
+	for _, tt := range []struct {
+		name string
+		max  *int64
+		list []source
+		over bool
+	}{
+		{"empty", nil, []source{dir(root, ""), endDir(0)}, true},
+		{"empty, with a limit", max(100), []source{dir(root, ""), endDir(0)}, false},
+		{"not empty", nil, []source{dir(root, ""), dir(0, "x"), endDir(0), endDir(1)}, false},
+	} {
+		for _, dry := range []bool{false, true} {
+			t.Run(fmt.Sprint(tt.name, dry), func(t *testing.T) {
+				g := newRig(t)
+				g.write("d/old", nil, testTime)
+				o, fin := g.copyAll(g.request("d", deleting(func(o *transfer.Options) { o.MaxDelete, o.DryRun = tt.max, dry })), tt.list...)
+				if (transfer.ReasonOf(errorOf(fin.Err)) == transfer.MaxDelete) != tt.over || exists(g.path("d/old")) != (tt.over || dry) {
+					t.Errorf("%v", fin.Err)
+				}
+				if got := o.deleted(); len(got) != int(fin.Deleted) || (len(got) == 0) != (tt.over && !dry) {
+					t.Errorf("deleted %q, counted %d", got, fin.Deleted)
+				}
+				g.wantClean()
+			})
+		}
+	}
+}
+
+func TestMaxDeleteDryRunListsAll(t *testing.T) {
+	g := newRig(t)
+	g.clutter()
+	o, fin := g.copyAll(g.request("d", deleting(func(o *transfer.Options) { n := int64(3); o.DryRun, o.MaxDelete = true, &n })), mirror()...)
+	if got := o.deleted(); len(got) != 10 || fin.Deleted != 10 || transfer.ReasonOf(errorOf(fin.Err)) != transfer.MaxDelete {
+		t.Errorf("deleted %q (%d, %v)", got, fin.Deleted, fin.Err)
+	}
+}

@@ -54,7 +54,7 @@ type edge struct {
 	published   int64
 	failed      int64
 	metaTouched bool // something was changed that a batch does not sync
-	deleted     int64
+	removals    removals
 	claims      []string // partials that are kept from other edges
 	causes      causes
 	checked     transfer.Checked

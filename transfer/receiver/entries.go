@@ -111,7 +111,9 @@ func (e *edge) checkParent(ent *transfer.Entry) *transfer.Error {
 		case exact && ent.Name != "":
 			return e.entryError(transfer.BadPath, ent.Name, errors.New("an exact destination has no other names beside it"))
 		case ent.Name == "" && e.dest.last == "" && ent.Kind != transfer.KindDir:
-			return e.entryError(transfer.DestTypeConflict, "", errors.New("the destination is a directory and stays one"))
+			terr := e.entryError(transfer.DestTypeConflict, e.dest.path, errors.New("the destination is a directory and stays one"))
+			terr.Hint = e.slashHint()
+			return terr
 		}
 		return nil
 	}
@@ -204,9 +206,15 @@ func (e *edge) addDir(ent *transfer.Entry) (res transfer.Result, err error) {
 	res.Change = transfer.ChangeNew
 	if exists {
 		res.Change = transfer.ChangeType
-		if !e.opt.Force {
-			return res, e.conflictError(name, have.Kind, "directory")
+		f := &file{e: *ent, dir: ent.Parent, name: name, have: have}
+		if err := e.mayReplace(f, "directory"); err != nil {
+			return res, err
 		}
+		defer func() {
+			if err == nil {
+				err = e.removed(f)
+			}
+		}()
 	}
 	if !e.opt.DryRun {
 		if err := e.makeDir(ent, name, exists); err != nil {
@@ -275,14 +283,8 @@ func (e *edge) addDirBeside(ent *transfer.Entry, name string) (res transfer.Resu
 		return res, err
 	}
 	if have.Kind != fsroot.Directory {
-		return res, e.conflictError(name, have.Kind, "directory")
+		return res, e.conflictError(ent.Parent, name, have.Kind, "directory")
 	}
 	e.setState(ent.Number, stateDir)
 	return transfer.Result{Entry: ent.Number, Kind: ent.Kind, Outcome: transfer.OutcomePublished, Change: transfer.ChangeMtime}, nil
-}
-
-func (e *edge) conflictError(name string, have fsroot.Kind, want string) *transfer.Error {
-	terr := e.entryError(transfer.DestTypeConflict, name, fmt.Errorf("a %s is in the way of a %s", have, want))
-	terr.Hint = "remove what is in the way, or allow it with --force"
-	return terr
 }

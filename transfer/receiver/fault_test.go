@@ -141,7 +141,7 @@ func TestDeletionStopsAtMounts(t *testing.T) {
 		needs.Missing(t, "cannot bind: %v", err)
 	}
 	defer syscall.Unmount(g.path("d/gone/bind"), syscall.MNT_DETACH)
-	_, fin := g.copyAll(g.request("d", deleting()), dir(root, ""), endDir(0))
+	_, fin := g.copyAll(g.request("d", deleting()), dir(root, ""), regular(0, "f", nil), endDir(0))
 	if fin.Err != nil || fin.Deleted != 1 || exists(g.path("d/gone/a")) || !exists(g.path("precious/b")) {
 		t.Errorf("%+v", fin)
 	}

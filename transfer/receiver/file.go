@@ -32,6 +32,8 @@ type file struct {
 	exists bool        // something stands at the name
 	have   fsroot.Info // and it is this, as of the decision
 	attrs  attrs
+	// removes is how many names at the destination may go for it: see mayReplace.
+	removes int64
 
 	done    bool             // the owner found the source unchanged after the last read
 	digest  transport.Digest // of the owner, or zero

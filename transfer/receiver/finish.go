@@ -17,12 +17,14 @@ const syncEachUpTo = 64
 func (e *edge) finish(ctx context.Context) *transfer.Finished {
 	e.pub.idle()
 	fin := &transfer.Finished{}
-	if e.opt.Delete {
+	if fin.Err = e.overMax(); e.opt.Delete && fin.Err == nil {
 		if err := e.deleteExtra(ctx); err != nil {
 			fin.Err = e.r.destError(err, transfer.PhaseDelete, e.dest.path)
 		}
-		fin.Deleted = e.deleted
 	}
+	e.mu.Lock()
+	fin.Deleted = e.removals.done
+	e.mu.Unlock()
 	if e.opt.DryRun {
 		return fin
 	}

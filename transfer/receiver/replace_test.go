@@ -1,7 +1,10 @@
 package receiver
 
 import (
+	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
 	"syscall"
 	"testing"
 
@@ -65,6 +68,119 @@ func TestP5ForceKeepsMounts(t *testing.T) {
 	o.fails(1, transfer.DestTypeConflict)
 	if !exists(g.path("d/f/x")) || !exists(g.path("precious/p")) {
 		t.Error("a directory that could not go lost a part")
+	}
+	g.wantClean()
+}
+
+// What gives way is told name by name, counted, and bounded by max_delete before
+// the first name goes.
+func TestForceIsCountedAndBounded(t *testing.T) {
+	max := func(n int64) *int64 { return &n }
+	tests := []struct {
+		name    string
+		max     *int64
+		dry     bool
+		files   int
+		deleted []string
+		reason  transfer.Reason
+	}{
+		{"few", nil, false, 2, []string{"a", "a/0", "a/1", "b"}, ""},
+		{"few, dry run", nil, true, 2, []string{"a", "a/0", "a/1", "b"}, ""},
+		{"as many as may", max(4), false, 2, []string{"a", "a/0", "a/1", "b"}, ""},
+		{"one too many", max(2), false, 2, []string{"b"}, transfer.MaxDelete},
+		{"one too many, dry run", max(2), true, 2, []string{"b"}, transfer.MaxDelete},
+		{"none", max(0), false, 2, nil, transfer.MaxDelete},
+		{"more than by default", nil, false, 100, []string{"b"}, transfer.MaxDelete},
+		{"more than by default, allowed", max(200), false, 100, nil, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			g := newRig(t)
+			for i := range tt.files {
+				g.write(fmt.Sprintf("d/a/%d", i), []byte("precious"), testTime)
+			}
+			g.write("d/b", []byte("a file"), testTime)
+			before := snapshot(t, g.dir)
+			o, fin := g.copyAll(g.request("d", func(m *transfer.Open) {
+				m.Options.Force, m.Options.MaxDelete, m.Options.DryRun = true, tt.max, tt.dry
+			}), dir(root, ""), regular(0, "a", []byte("1")), dir(0, "b"), endDir(0), endDir(2))
+			if transfer.ReasonOf(errorOf(fin.Err)) != tt.reason {
+				t.Errorf("ended with %v, want %s", fin.Err, tt.reason)
+			}
+			got := o.deleted()
+			if tt.deleted != nil && !slices.Equal(got, tt.deleted) || fin.Deleted != int64(len(got)) {
+				t.Errorf("deleted %q, counted %d, want %q", got, fin.Deleted, tt.deleted)
+			}
+			if tt.reason != "" {
+				o.fails(1, transfer.MaxDelete)
+				if !exists(g.path("d/a/0")) {
+					t.Error("it is gone")
+				}
+			} else if !tt.dry {
+				g.wantFile("d/a", []byte("1"))
+			}
+			if tt.dry && before != snapshot(t, g.dir) {
+				t.Error("a dry run changed something")
+			}
+			g.wantClean()
+		})
+	}
+}
+
+// A sync deletes nothing more when what is in the way was too much, and counts
+// what gave way.
+func TestForceAndDeleteShareALimit(t *testing.T) {
+	for limit, want := range map[int64]int64{1: 0, 2: 2, 3: 3} {
+		t.Run(fmt.Sprint(limit), func(t *testing.T) {
+			g := newRig(t)
+			g.write("d/a/x", nil, testTime)
+			g.write("d/old", nil, testTime)
+			_, fin := g.copyAll(g.request("d", deleting(func(o *transfer.Options) { o.Force, o.MaxDelete = true, &limit })),
+				dir(root, ""), regular(0, "a", []byte("1")), endDir(0))
+			if fin.Deleted != want || (transfer.ReasonOf(errorOf(fin.Err)) == transfer.MaxDelete) != (limit < 3) || exists(g.path("d/old")) != (limit < 3) {
+				t.Errorf("%d deleted, %v", fin.Deleted, fin.Err)
+			}
+			g.wantClean()
+		})
+	}
+}
+
+// The way out that loses nothing is named first.
+func TestHintsOfConflicts(t *testing.T) {
+	g := newRig(t)
+	g.write("d/sub/x", nil, testTime)
+	g.write("f", nil, testTime)
+	if err := os.Symlink("d", g.path("l")); err != nil {
+		t.Fatal(err)
+	}
+	file := regular(root, "", []byte("1"))
+	tests := []struct {
+		dest string
+		list []source
+		want string
+	}{
+		{"d", []source{file}, "to copy into it, end the destination with a slash: n2:" + g.path("d") + "/; --force deletes the directory with everything in it"},
+		{"l", []source{file}, "to copy into it, end the destination with a slash: n2:" + g.path("l") + "/; --force replaces the link"},
+		{"", []source{file}, "to copy into it, end the destination with a slash: n2:" + g.dir + "/"},
+		{"f", []source{dir(root, "")}, "remove what is in the way, or allow it with --force"},
+		{"d", []source{dir(root, ""), regular(0, "sub", nil)}, "remove the directory, or let --force delete it with everything in it"},
+	}
+	for _, tt := range tests {
+		m := g.request("d", func(m *transfer.Open) { m.Dest = filepath.Join(g.dir, tt.dest) })
+		o, _ := g.copyAll(m, tt.list...)
+		n := uint64(len(tt.list) - 1)
+		o.fails(n, transfer.DestTypeConflict)
+		if r := o.result(n); r.Err == nil || r.Err.Hint != tt.want {
+			t.Errorf("%s: %v, want the hint %q", tt.dest, r.Err, tt.want)
+		}
+	}
+	o, fin := g.copyAll(g.request("l", func(m *transfer.Open) { m.Options.Force = true }), file)
+	if got := o.deleted(); !slices.Equal(got, []string{"l"}) || fin.Deleted != 1 {
+		t.Errorf("deleted %q, %d", got, fin.Deleted)
+	}
+	g.wantFile("l", []byte("1"))
+	if !exists(g.path("d/sub/x")) {
+		t.Error("the directory behind the link was touched")
 	}
 	g.wantClean()
 }
