@@ -42,9 +42,11 @@ type Store struct {
 	head head
 	ops  ops
 
-	writer chan struct{} // holds one token while a transaction runs
-	queue  requestQueue
-	space  space
+	writer        chan struct{} // holds one token while a transaction runs
+	queue         requestQueue
+	space         space
+	made, madeDir bool // by this Open, see Discard
+
 	full   atomic.Bool // something did not fit, see Room
 	copies atomic.Bool // blocks cannot be reserved: the file system copies on write
 
@@ -74,11 +76,13 @@ func Open(ctx context.Context, dir string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("state directory %q: %w", dir, err)
 	}
+	_, err = os.Lstat(abs)
+	madeDir := errors.Is(err, fs.ErrNotExist)
 	if err := os.MkdirAll(abs, 0o700); err != nil {
 		return nil, fmt.Errorf("state directory: %w", err)
 	}
 	s := &Store{
-		dir: abs, opt: o, log: o.Log,
+		dir: abs, opt: o, log: o.Log, madeDir: madeDir,
 		ops:    realOps(o.NoSync),
 		writer: make(chan struct{}, 1),
 		failed: make(chan struct{}),
@@ -106,6 +110,7 @@ func (s *Store) open(ctx context.Context) error {
 		if err := s.create(); err != nil {
 			return err
 		}
+		s.made = true
 	case err != nil:
 		return fmt.Errorf("state directory: %w", err)
 	}

@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"errors"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -32,6 +34,10 @@ func TestDuplicateNameIsRefused(t *testing.T) {
 			}
 			if err := p.health(); err != nil {
 				t.Error(err)
+			}
+			// It made no state in the wrong name, which the right one could not use.
+			if _, err := os.Lstat(filepath.Join(dir, "state")); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("the state directory is left: %v", err)
 			}
 		})
 	}

@@ -60,6 +60,7 @@ type Node struct {
 
 	exports  atomic.Pointer[fsroot.Exports]
 	store    *store.Store
+	mistaken bool // the configuration is wrong, which was found out late
 	sendPool *bufpool.Pool
 	recvPool *bufpool.Pool
 	tcp      *tcp.Transport
@@ -95,6 +96,7 @@ func New(ctx context.Context, c config.Config, o Options) (n *Node, err error) {
 	n = &Node{cfg: c, log: o.Log}
 	defer func() {
 		if err != nil {
+			n.mistaken = errors.Is(err, ErrConfig)
 			n.closeOpened()
 			n = nil
 		}
@@ -332,51 +334,6 @@ func unknownNode(id transfer.NodeID) *transfer.Error {
 		Reason: transfer.NodeUnknown, Side: transfer.SideTarget, Phase: transfer.PhaseConnect, Node: id,
 		Err:  fmt.Errorf("no node %q in the cluster", id),
 		Hint: "xferctl nodes lists those that are known",
-	}
-}
-
-// closeOpened closes what New opened, in reverse order. For a node that was
-// never run, and for the end of Run.
-func (n *Node) closeOpened() {
-	if n.receiver != nil {
-		_ = n.receiver.Close()
-	}
-	if n.api != nil {
-		_ = n.api.Close()
-	}
-	if n.dialer != nil {
-		_ = n.dialer.Close()
-	}
-	if n.cluster != nil {
-		_ = n.cluster.Close()
-	}
-	for _, l := range []net.Listener{n.socket, n.http, n.data, n.control} {
-		if l != nil {
-			_ = l.Close()
-		}
-	}
-	if n.verbs != nil {
-		_ = n.verbs.Close() // sessions are over by now
-	}
-	if n.fabric != nil {
-		if err := n.fabric.close(); err != nil {
-			n.log.Error("close RDMA devices", "err", err)
-		}
-	}
-	for _, p := range []*bufpool.Pool{n.sendPool, n.recvPool} {
-		if p != nil {
-			if err := p.Close(); err != nil {
-				n.log.Error("buffers are still lent", "err", err)
-			}
-		}
-	}
-	if n.store != nil {
-		if err := n.store.Close(); err != nil {
-			n.log.Error("close the state directory", "err", err)
-		}
-	}
-	if x := n.exports.Load(); x != nil {
-		_ = x.Close()
 	}
 }
 

@@ -101,6 +101,7 @@ func (n *Node) Run(ctx context.Context) error {
 	stopBack()
 	back.Wait()
 	running.Wait()
+	n.mistaken = errors.Is(err, ErrConfig)
 	return err
 }
 
