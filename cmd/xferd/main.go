@@ -52,6 +52,15 @@ times.stall, times.retention and log.level; the log says which keys changed, and
 which of them need a restart. A file with a mistake changes nothing.
 `
 
+const devUsage = `usage: xferd dev [--nodes N] [--dir DIR]
+
+Runs a throw-away cluster: N real nodes in one process on loopback, each with its
+own state and its export DIR/nK/data. What you put or copy into the exports stays.
+All else that it made goes at the end, so it forgets its transfers: a copy that was
+not over is not gone on with, and its temporary files are removed. State that was
+in DIR before it started stays too.
+`
+
 func main() {
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
@@ -84,84 +93,17 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if strings.HasSuffix(command, ".yaml") || strings.HasSuffix(command, ".yml") || strings.Contains(command, "/") {
 		hint = "; to run a node by a file, write xferd --config " + command
 	}
-	fmt.Fprintf(stderr, "xferd: unknown command %q%s\n%s", command, hint, usage)
-	return exitUsage
-}
-
-const checkConfigName = "xferd check-config"
-
-// load reads the configuration that the flags name. ok is false when it was
-// told already why there is none; then code is the exit code.
-func load(name string, args []string, stdout, stderr io.Writer) (c config.Config, path string, code int, ok bool) {
-	fs := flag.NewFlagSet(name, flag.ContinueOnError)
-	fs.SetOutput(stderr)
-	fs.Usage = func() {
-		fmt.Fprint(fs.Output(), usage, "\nflags:\n")
-		fs.PrintDefaults()
-	}
-	path = os.Getenv("XFERD_CONFIG")
-	fs.StringVar(&path, "config", path, "the configuration `FILE` (XFERD_CONFIG)")
-	var flags config.Flags
-	flags.Define(fs)
-	err := fs.Parse(args)
-	if file := fs.Arg(0); err == nil && file != "" && name == checkConfigName {
-		// The file may stand alone, before or after the flags.
-		rest := fs.Args()[1:]
-		if err = fs.Set("config", file); err == nil {
-			err = fs.Parse(rest)
-		}
-	}
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		return c, path, exitOK, false
-	case err != nil:
-		return c, path, exitUsage, false
-	case fs.NArg() > 0:
-		fmt.Fprintf(stderr, "xferd: unexpected argument %q; a configuration file goes after --config\n%s", fs.Arg(0), usage)
-		return c, path, exitUsage, false
-	}
-	dir, err := os.Getwd()
-	if err != nil {
-		dir = "/"
-	}
-	c, warnings, err := config.Load(path, flags, os.Environ(), dir)
-	for _, w := range warnings {
-		fmt.Fprintln(stderr, "xferd: warning:", w)
-	}
-	if err != nil {
-		tellMistakes(stderr, err)
-		return c, path, exitConfig, false
-	}
-	return c, path, exitOK, true
-}
-
-// tellMistakes writes one line for each thing that is wrong.
-func tellMistakes(w io.Writer, err error) {
-	for _, e := range config.Each(err) {
-		fmt.Fprintf(w, "xferd: configuration: %v\n", e)
-	}
-}
-
-func checkConfig(args []string, stdout, stderr io.Writer) int {
-	c, path, code, ok := load(checkConfigName, args, stdout, stderr)
-	if !ok {
-		return code
-	}
-	if err := node.Check(c); err != nil {
-		tellMistakes(stderr, err)
-		return exitConfig
-	}
-	if path == "" {
-		path = "flags and environment"
-	}
-	fmt.Fprintf(stdout, "%s: good; node %s of cluster %s, %d exports\n", path, c.Name, c.Cluster, len(c.Exports))
-	return exitOK
+	return wrongUse(stderr, fmt.Errorf("unknown command %q%s", command, hint))
 }
 
 func serve(args []string, stdout, stderr io.Writer) int {
-	c, _, code, ok := load("xferd", args, stdout, stderr)
+	asked, code, ok := parse("xferd", args, stdout, stderr)
 	if !ok {
 		return code
+	}
+	c, err := asked.tell(stderr)
+	if err != nil {
+		return exitConfig
 	}
 	defer keepHeapFloor()()
 	fsroot.SetUmaskZero()
@@ -185,11 +127,8 @@ func serve(args []string, stdout, stderr io.Writer) int {
 	r := &reloader{
 		log: log, started: c, running: c,
 		load: func() (config.Config, error) {
-			c, _, code, ok := load("xferd", args, io.Discard, stderr)
-			if !ok {
-				return c, fmt.Errorf("the configuration is not taken over (exit code would be %d)", code)
-			}
-			return c, nil
+			c, _, err := asked.read()
+			return c, inOneLine(err)
 		},
 		apply: func(c config.Config) error {
 			err := n.Reload(c)
@@ -264,20 +203,19 @@ func exitCode(err error) int {
 
 func runDev(args []string, stdout, stderr io.Writer) int {
 	defer keepHeapFloor()()
-	fs := flag.NewFlagSet("xferd dev", flag.ContinueOnError)
-	fs.SetOutput(stderr)
+	fs := quietFlags("xferd dev")
 	o := dev.Options{Version: version.String(), Out: stdout}
 	fs.IntVar(&o.Nodes, "nodes", 3, "how many nodes, 1 to 32")
 	fs.StringVar(&o.Dir, "dir", "", "where the nodes keep state and exports (default: a new directory for temporary files)")
 	level := fs.String("log-level", "warn", "debug, info, warn or error")
 	switch err := fs.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
+		showFlags(stdout, devUsage, fs)
 		return exitOK
 	case err != nil:
-		return exitUsage
+		return wrongUse(stderr, err, "dev")
 	case fs.NArg() > 0:
-		fmt.Fprintf(stderr, "xferd dev: unexpected argument %q\n", fs.Arg(0))
-		return exitUsage
+		return wrongUse(stderr, fmt.Errorf("unexpected argument %q", fs.Arg(0)), "dev")
 	}
 	logging, err := telemetry.NewLogging(stderr, *level, telemetry.Text)
 	if err != nil {

@@ -38,6 +38,14 @@ exports:
   - {path: missing, mode: rw}
   - {path: good.yaml, mode: ro}
 `)
+	kinds := file("kinds.yaml", `name: n1
+naem: n2
+listen: {control: "0.0.0.0:7440", http: nowhere, socket: s}
+state_dir: state
+log: {level: loud}
+times: {stall: soon}
+exports: [{path: missing, mode: rx}, {path: missing2, mode: rw}]
+`)
 	twice := file("twice.yaml", "name: n1\nname: n2\nexports: [data:rw]\n")
 	for _, c := range []struct {
 		args   []string
@@ -54,6 +62,12 @@ exports:
 		{[]string{port}, exitConfig, "", []string{port + `:4:12: listen.control: "127.0.0.1:1845199" has the port "1845199", which is no number from 0 to 65535; write host:port`}},
 		{[]string{twice}, exitConfig, "", []string{twice + `:2:1: duplicate key "name": it is set at ` + twice + ":1:1 already; leave one of them out"}},
 		{[]string{filepath.Join(dir, "none.yaml")}, exitConfig, "", []string{"none.yaml: no such file"}},
+		{nil, exitConfig, "", []string{"xferd: configuration: no configuration file was given, and no --export: write --config FILE"}},
+		{[]string{kinds}, exitConfig, "", []string{
+			":2:1: unknown key naem", ":3:19: listen.control: ", "insecure: true", `:3:41: listen.http: "nowhere" is not host:port`,
+			`:5:14: log.level: "loud"`, `:6:16: times.stall: "soon"`,
+			":7:11: exports[0]: ", "neither ro nor rw", "exports[0]: the directory " + dir + "/missing is not there", "exports[1]: the directory " + dir + "/missing2 is not there",
+		}},
 		{[]string{many}, exitConfig, "", []string{
 			many + ":3:12: listen.control: ", "set insecure: true",
 			many + ":4:11: listen.socket: the directory " + dir + "/missing is not there: make it (install -d " + dir + "/missing), mount it, or write another path",
@@ -88,11 +102,39 @@ func TestUnknownCommand(t *testing.T) {
 	for _, c := range []struct{ arg, want string }{
 		{"/etc/xferd/xferd.yaml", "write xferd --config /etc/xferd/xferd.yaml"},
 		{"n1.yaml", "write xferd --config n1.yaml"},
-		{"chekc", `unknown command "chekc"` + "\nusage:"},
+		{"chekc", `unknown command "chekc"; see xferd --help` + "\n"},
 	} {
 		var stdout, stderr bytes.Buffer
 		if code := run([]string{c.arg}, &stdout, &stderr); code != exitUsage || !strings.Contains(stderr.String(), c.want) {
 			t.Errorf("%s: exit %d\n%s", c.arg, code, &stderr)
+		}
+	}
+}
+
+// TestOneLineForAWrongCommandLine: the error is the last thing on the screen.
+func TestOneLineForAWrongCommandLine(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"--no-such-flag"}, "xferd: flag provided but not defined: -no-such-flag; see xferd --help\n"},
+		{[]string{"--times-stall", "soon"}, "see xferd --help\n"},
+		{[]string{"--name", "n1", "extra"}, "see xferd --help\n"},
+		{[]string{"check-config", "--x"}, "see xferd --help\n"},
+		{[]string{"dev", "--node", "3"}, "see xferd dev --help\n"},
+		{[]string{"state", "chekc"}, "see xferd state --help\n"},
+		{[]string{"state", "backup", "x"}, "see xferd state --help\n"},
+	} {
+		var stdout, stderr bytes.Buffer
+		code := run(c.args, &stdout, &stderr)
+		if code != exitUsage || strings.Count(stderr.String(), "\n") != 1 || !strings.HasSuffix(stderr.String(), c.want) || stdout.Len() > 0 {
+			t.Errorf("%q: exit %d\n%s%s", c.args, code, &stdout, &stderr)
+		}
+	}
+	for _, args := range [][]string{{"--help"}, {"check-config", "-h"}, {"dev", "--help"}, {"state", "--help"}, {"state", "dump", "--help"}} {
+		var stdout, stderr bytes.Buffer
+		if code := run(args, &stdout, &stderr); code != exitOK || stderr.Len() > 0 || !strings.Contains(stdout.String(), "usage:") {
+			t.Errorf("%q: exit %d\n%s%s", args, code, &stdout, &stderr)
 		}
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -44,5 +46,28 @@ func TestReloadTellsWhatChanged(t *testing.T) {
 	reload("changed=limits.transfers", "keys=buffer_memory")
 	if len(applied) != 3 || applied[0] != 7 || applied[2] != 8 {
 		t.Errorf("applied %v", applied)
+	}
+}
+
+// TestReloadTellsTheMistakes: all of them, in the one line of the log.
+func TestReloadTellsTheMistakes(t *testing.T) {
+	var log bytes.Buffer
+	path := filepath.Join(t.TempDir(), "xferd.yaml")
+	if err := os.WriteFile(path, []byte("naem: n1\nlog: {level: loud}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	asked := request{path: path}
+	r := &reloader{
+		log: slog.New(slog.NewJSONHandler(&log, nil)),
+		load: func() (config.Config, error) {
+			c, _, err := asked.read()
+			return c, inOneLine(err)
+		},
+	}
+	r.reload()
+	for _, want := range []string{path + ":1:1: unknown key naem", path + ":2:14: log.level: ", "exports: there is none"} {
+		if strings.Count(log.String(), "\n") != 1 || !strings.Contains(log.String(), want) {
+			t.Errorf("%q is not in\n%s", want, &log)
+		}
 	}
 }

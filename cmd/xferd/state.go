@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -26,19 +27,26 @@ func runState(args []string, stdout, stderr io.Writer) int {
 	if len(args) > 0 {
 		verb, args = args[0], args[1:]
 	}
-	fs := flag.NewFlagSet("xferd state "+verb, flag.ContinueOnError)
-	fs.SetOutput(stderr)
-	fs.Usage = func() { fmt.Fprint(fs.Output(), stateUsage) }
+	if verb == "help" || verb == "--help" || verb == "-h" {
+		fmt.Fprint(stdout, stateUsage)
+		return exitOK
+	}
+	fs := quietFlags("xferd state " + verb)
 	logs := false
 	if verb == "dump" {
 		fs.BoolVar(&logs, "logs", false, "the logs of transfers too")
 	}
 	want := map[string]int{"check": 1, "dump": 1, "backup": 2, "restore": 2}[verb]
-	if err := fs.Parse(args); err != nil || want == 0 || fs.NArg() != want {
-		if err == nil {
-			fmt.Fprint(stderr, stateUsage)
-		}
-		return exitUsage
+	switch err := fs.Parse(args); {
+	case want == 0:
+		return wrongUse(stderr, fmt.Errorf("xferd state is followed by check, dump, backup or restore, not by %q", verb), "state")
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprint(stdout, stateUsage)
+		return exitOK
+	case err != nil:
+		return wrongUse(stderr, err, "state")
+	case fs.NArg() != want:
+		return wrongUse(stderr, fmt.Errorf("%s takes %d arguments, not %d", verb, want, fs.NArg()), "state")
 	}
 	ctx, stop := signals()
 	defer stop()

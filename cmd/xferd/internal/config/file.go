@@ -16,31 +16,31 @@ import (
 const maxFile = 1 << 20
 
 // readFile applies the file at path to c. It returns the keys that it set, and
-// where.
+// where. After a mistake that is not Unreadable the rest was applied all the same.
 func readFile(path string, c *Config) (map[string]string, error) {
 	st, err := os.Stat(path)
 	if err != nil {
-		return nil, err
+		return nil, unreadable{err}
 	}
 	if !st.Mode().IsRegular() || st.Size() > maxFile {
-		return nil, &Mistake{Where: path, Err: errors.New("not a regular file of at most 1 MiB")}
+		return nil, unreadable{&Mistake{Where: path, Err: errors.New("not a regular file of at most 1 MiB")}}
 	}
 	b, err := os.ReadFile(path)
 	if err != nil {
-		return nil, err
+		return nil, unreadable{err}
 	}
 	if b, err = decode(path, b); err != nil {
-		return nil, err
+		return nil, unreadable{err}
 	}
 	// The parser would tell of keys that are there twice, but without a file.
 	f, err := parser.ParseBytes(b, 0, parser.AllowDuplicateMapKey())
 	r := &reader{path: path, c: c, seen: map[string]string{}}
 	c.origin("", path)
 	if err != nil {
-		return nil, r.syntax(err)
+		return nil, unreadable{r.syntax(err)}
 	}
 	if len(f.Docs) > 1 {
-		return nil, &Mistake{Where: path, Err: errors.New("more than one YAML document: write one, without ---")}
+		return nil, unreadable{&Mistake{Where: path, Err: errors.New("more than one YAML document: write one, without ---")}}
 	}
 	for _, d := range f.Docs {
 		if d.Body != nil {

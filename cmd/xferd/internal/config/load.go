@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"flag"
 	"path/filepath"
 	"slices"
@@ -34,12 +35,16 @@ func (f *Flags) Define(fs *flag.FlagSet) {
 // the file at path, which may be empty for none. Relative paths are relative to
 // the file's directory, or to dir where they do not come from a file. Warnings
 // are what did not stop it; err joins the mistakes of the result, each a
-// *Mistake. Where the file cannot be read as what it should be, those are all.
+// *Mistake. They are all that can be told at once; of a file that is Unreadable
+// that is its only one.
 func Load(path string, f Flags, environ []string, dir string) (c Config, warnings []string, err error) {
 	c = Default()
+	var ofFile, ofRest []error
 	if path != "" {
-		if _, err := readFile(path, &c); err != nil {
+		if _, err := readFile(path, &c); Unreadable(err) {
 			return c, nil, err
+		} else if err != nil {
+			ofFile = append(ofFile, err)
 		}
 		base, err := filepath.Abs(filepath.Dir(path))
 		if err != nil {
@@ -48,9 +53,7 @@ func Load(path string, f Flags, environ []string, dir string) (c Config, warning
 		absolute(&c, base)
 	}
 	warnings, err = fromEnv(&c, environ)
-	if err != nil {
-		return c, warnings, err
-	}
+	ofRest = append(ofRest, err)
 	lists := map[string]bool{}
 	for _, g := range f.given {
 		if g.s.list && !lists[g.s.key] {
@@ -59,11 +62,11 @@ func Load(path string, f Flags, environ []string, dir string) (c Config, warning
 			clearList(&c, g.s.key)
 		}
 		if err := c.apply(g.s, g.v, "--"+g.s.Flag()); err != nil {
-			return c, warnings, err
+			ofRest = append(ofRest, err)
 		}
 	}
 	absolute(&c, dir)
-	return c, warnings, c.Validate()
+	return c, warnings, JoinByKey(errors.Join(ofFile...), errors.Join(ofRest...), c.Validate())
 }
 
 func clearList(c *Config, key string) {
@@ -78,6 +81,7 @@ func clearList(c *Config, key string) {
 }
 
 func fromEnv(c *Config, environ []string) (warnings []string, err error) {
+	var errs []error
 	for _, kv := range environ {
 		name, v, _ := strings.Cut(kv, "=")
 		if !strings.HasPrefix(name, "XFERD_") || name == "XFERD_CONFIG" {
@@ -96,9 +100,9 @@ func fromEnv(c *Config, environ []string) (warnings []string, err error) {
 		}
 		for _, v := range values {
 			if err := c.apply(s, v, name); err != nil {
-				return warnings, err
+				errs = append(errs, err)
 			}
 		}
 	}
-	return warnings, nil
+	return warnings, errors.Join(errs...)
 }

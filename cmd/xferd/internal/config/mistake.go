@@ -2,6 +2,7 @@ package config
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -51,6 +52,44 @@ func Each(err error) []error {
 		all = append(all, Each(e)...)
 	}
 	return all
+}
+
+// unreadable is a file that tells nothing about its keys.
+type unreadable struct{ error }
+
+func (u unreadable) Unwrap() error { return u.error }
+
+// Unreadable reports whether err of Load is about a file that could not be read
+// as YAML at all, so that nothing else is known of what was configured.
+func Unreadable(err error) bool {
+	_, ok := errors.AsType[unreadable](err)
+	return ok
+}
+
+// JoinByKey joins mistakes. A key that is wrong in an earlier error is not told
+// again from a later one, which may only be what follows from the first.
+func JoinByKey(errs ...error) error {
+	var all []error
+	known := map[string]bool{}
+	for _, err := range errs {
+		if err == nil {
+			continue
+		}
+		var keys []string
+		for _, e := range Each(err) {
+			if m, ok := errors.AsType[*Mistake](e); ok && m.Key != "" {
+				if known[m.Key] && !strings.HasPrefix(m.Key, "exports[") { // those have a path and a mode
+					continue
+				}
+				keys = append(keys, m.Key)
+			}
+			all = append(all, e)
+		}
+		for _, k := range keys {
+			known[k] = true
+		}
+	}
+	return errors.Join(all...)
 }
 
 // element is the key of one value of a list.

@@ -16,7 +16,7 @@ func TestMistakesAreFitForATerminal(t *testing.T) {
 		{"no UTF-8", "name: n1\nlabels: {zone: \xff}\n", "2:16: the file is no text in UTF-8"},
 		{"a program", "\x7fELF\x02\x01\x01\x00\x00", "1:8: the file is no text in UTF-8"},
 		{"a long value", "buffer_memory: " + strings.Repeat("lots", 10_000), "is not a size such as"},
-		{"many keys", strings.Repeat("x: 1\n", 3) + manyKeys(500), "more things are wrong with it"},
+		{"many keys", "exports: [/d:rw]\n" + strings.Repeat("x: 1\n", 3) + manyKeys(500), "more things are wrong with it"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, _, err := Load(write(t, c.text), Flags{}, nil, "/")

@@ -106,10 +106,16 @@ func (c *Config) validateExports(errs *[]error, bad func(key, format string, arg
 	if len(c.Exports) == 0 {
 		m := c.Wrong("exports", nil)
 		m.Err = errors.New("there is none, and so nothing to copy: write one such as [{path: /data, mode: rw}]")
+		if c.Origins[""] == "" {
+			m.Key, m.Err = "", errors.New("no configuration file was given, and no --export: write --config FILE, or --export /data:rw")
+		}
 		*errs = append(*errs, m)
 	}
 	seen := map[string]int{}
 	for i, e := range c.Exports {
+		if e.Path == "" { // told already
+			continue
+		}
 		p, key := filepath.Clean(e.Path), element("exports", i)
 		if first, twice := seen[p]; twice {
 			bad(key, "%s is given twice (%s): leave one of them out", p, cmp.Or(c.Origins[element("exports", first)], "before"))

@@ -86,6 +86,10 @@ func checkParent(dir string) error {
 func checkExports(c config.Config, bad func(key, format string, args ...any)) {
 	good := true
 	for i, e := range exportList(c) {
+		if e.Path == "" { // the configuration tells what is wrong with it
+			good = false
+			continue
+		}
 		x, err := fsroot.OpenExports([]fsroot.Export{e})
 		if err == nil {
 			_ = x.Close()
