@@ -81,12 +81,44 @@ func (c *Config) validateAddresses(bad func(key, format string, args ...any)) {
 			bad(element("join", i), "%q names no node: write host:port, such as \"10.0.0.1:7442\"", j)
 		}
 	}
+	if adv := c.advertised(); adv != "" && isLoopback(c.Listen.Gossip) {
+		bad("listen.gossip", "it listens on loopback only, and others are told to reach this node at %s: they could not, nor could a node of the same name be found; listen on that address too", adv)
+	}
 	if c.Advertise == "" {
 		return
 	}
 	if ip, err := netip.ParseAddr(c.Advertise); err != nil || ip.IsUnspecified() || ip.IsMulticast() {
 		bad("advertise", "%q is not an IP address that others can reach: write one of this host's, such as 10.0.0.1, without a port", c.Advertise)
 	}
+}
+
+// advertised names the address that others will be told, where it is not on
+// loopback: the configured one, or that of the control port.
+func (c *Config) advertised() string {
+	addr := c.Advertise
+	if addr == "" {
+		host, _, err := splitAddr(c.Listen.Control)
+		if err != nil {
+			return ""
+		}
+		addr = host
+	}
+	switch ip, err := netip.ParseAddr(addr); {
+	case addr == "", err == nil && ip.IsUnspecified() && c.Advertise == "":
+		return "its routed address"
+	case err != nil || ip.IsUnspecified() || ip.Unmap().IsLoopback():
+		return ""
+	}
+	return addr
+}
+
+func isLoopback(addr string) bool {
+	host, _, err := splitAddr(addr)
+	if err != nil {
+		return false
+	}
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.Unmap().IsLoopback()
 }
 
 // splitAddr takes host:port apart. The port is a number.
