@@ -178,10 +178,11 @@ func (t *token) innerOf(node transfer.NodeID) string {
 }
 
 // owners returns the nodes that can have transfers, from one on, by id. Those
-// that left are no more.
+// that left are among them: they may only be stopped for a while, and whoever reads
+// the list has to know that theirs are missing, as long as the nodes are remembered.
 func (s *Server) owners(from string) []Node {
 	nodes, _ := s.cfg.Nodes.List()
-	nodes = slices.DeleteFunc(nodes, func(n Node) bool { return n.State == NodeLeft || string(n.ID) < from })
+	nodes = slices.DeleteFunc(nodes, func(n Node) bool { return string(n.ID) < from })
 	slices.SortFunc(nodes, func(a, b Node) int { return cmp.Compare(a.ID, b.ID) })
 	return nodes
 }

@@ -79,7 +79,14 @@ func (a *app) find(ctx context.Context, api API, id string, sure bool) (string, 
 	if err != nil {
 		return "", err
 	}
-	nodes = slices.DeleteFunc(nodes, func(n *xferv1.Node) bool { return n.GetState() == xferv1.NodeState_NODE_STATE_LEFT })
+	var left []string // they matter only when nobody has it
+	nodes = slices.DeleteFunc(nodes, func(n *xferv1.Node) bool {
+		gone := n.GetState() == xferv1.NodeState_NODE_STATE_LEFT
+		if gone {
+			left = append(left, nodeID(n))
+		}
+		return gone
+	})
 	names := make([]string, len(nodes))
 	errs := make([]error, len(nodes))
 	var wg sync.WaitGroup
@@ -114,7 +121,8 @@ func (a *app) find(ctx context.Context, api API, id string, sure bool) (string, 
 		return "", exit.Usagef("%q is the id of several transfers: %s; name the one that is meant", id, strings.Join(found, ", "))
 	case len(found) == 1:
 		return "", exit.With(exit.Unavailable, fmt.Errorf("%s has the id %q, but whether others have it too is not known, since %s did not answer; give the whole name", found[0], id, strings.Join(silent, ", ")))
-	case len(silent) > 0:
+	case len(silent)+len(left) > 0:
+		silent = append(silent, left...)
 		return "", exit.With(exit.Unavailable, fmt.Errorf("no transfer %q was found, but %s did not answer", id, strings.Join(silent, ", ")))
 	}
 	return "", exit.With(exit.NotFound, fmt.Errorf("no node has a transfer %q", id))
