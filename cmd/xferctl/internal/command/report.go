@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -195,7 +196,7 @@ func again(c *xferv1.Counters) string {
 		out += "; " + show.Plural(n, "extent", "extents") + " arrived damaged and sent again"
 	}
 	if n := c.GetRestarts(); n > 0 {
-		out += "; " + show.Plural(n, "file", "files") + " begun again, since the source changed"
+		out += "; a file was begun again " + show.Plural(n, "time", "times") + ", since the source changed"
 	}
 	return out
 }
@@ -221,15 +222,16 @@ func verboseLines(t *xferv1.Transfer) []string {
 // complaints are the errors of a transfer that is over: why it ended so, and
 // the first entries that failed.
 func complaints(t *xferv1.Transfer) []string {
-	var out []string
+	var out, told []string
 	for _, e := range t.GetFailures() {
 		out = append(out, failureText(t, e))
+		told = append(told, errorText(e.GetError()))
 	}
 	if more := t.GetCounters().GetEntriesFailed() - int64(len(t.GetFailures())); more > 0 && len(t.GetFailures()) > 0 {
 		out = append(out, fmt.Sprintf("%s more failed; all of them: xferctl transfers show --failures %s", show.Count(more), shortName(t.GetName())))
 	}
 	if e := t.GetError(); e != nil && (t.GetState() != xferv1.State_STATE_PARTIALLY_SUCCEEDED || e.GetReason() != xferv1.Reason_REASON_PARTIAL_FAILURE.Name() || len(out) == 0) {
-		if text := errorText(e); !slices.Contains(out, text) { // the one failure may be the reason of the whole
+		if text := errorText(e); !slices.Contains(told, text) { // the one failure may be the reason of the whole
 			out = append(out, text)
 		}
 	}
@@ -244,7 +246,9 @@ func failureText(t *xferv1.Transfer, e *xferv1.EntryResult) string {
 	if len(err.GetPath()) > 0 {
 		return errorText(err)
 	}
-	return shownPlace(placesOf(t.GetSpec()).Dest) + ": " + show.Name(string(e.GetPath())) + ": " + errorText(err)
+	at := placesOf(t.GetSpec()).Dest
+	at.Path = path.Join(at.Path, string(e.GetPath()))
+	return shownPlace(at) + ": " + errorText(err)
 }
 
 // errorText is «side phase node:path: message (REASON); hint».
