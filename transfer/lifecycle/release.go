@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/xferd/xferd/transfer"
@@ -163,8 +164,20 @@ func (j *job) purgeNow(ctx context.Context) error {
 		j.mu.Lock()
 		j.purge = old
 		j.mu.Unlock()
+		return err
 	}
-	return err
+	return j.note(ctx, func(t *transfer.Transfer) { t.Err = anew(t.Err) })
+}
+
+// anew is the error of a transfer whose partials were dropped: what its hint says of
+// running the same command again is different then.
+func anew(e *transfer.Error) *transfer.Error {
+	if e == nil {
+		return nil
+	}
+	purged := *e
+	purged.Hint = strings.Replace(e.Hint, "goes on from here", "begins anew", 1)
+	return &purged
 }
 
 // giveUp makes sure that nothing tells the target any more, of a transfer that

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -287,4 +288,35 @@ func TestReleaseIsBounded(t *testing.T) {
 		}
 		wantTold(t, target)
 	})
+}
+
+// TestHintAfterPurge: nothing is kept that the same command could go on from.
+func TestHintAfterPurge(t *testing.T) {
+	for _, purge := range []string{"with the cancel", "later", "never"} {
+		bubble(t, func(t *testing.T, dir string) {
+			target := &fakeTarget{}
+			r := newRig(t, dir)
+			defer r.stop()
+			r.peers.serve = target.serve
+			r.submit("a")
+			edge := <-r.edges
+			if _, err := r.e.Cancel(t.Context(), "a", purge == "with the cancel", ""); err != nil {
+				t.Fatal(err)
+			}
+			edge.end <- func() (sender.Summary, error) {
+				return sender.Summary{}, &transfer.Error{Reason: transfer.Cancelled}
+			}
+			r.want("a", transfer.StateCancelled)
+			if purge == "later" {
+				if _, err := r.e.Cancel(t.Context(), "a", true, ""); err != nil {
+					t.Fatal(err)
+				}
+			}
+			got, err := r.e.Get(t.Context(), "a")
+			want := map[bool]string{true: "goes on from here", false: "begins anew"}[purge == "never"]
+			if err != nil || !strings.HasSuffix(got.Err.Hint, want) {
+				t.Errorf("purged %s: %v, %v", purge, got.Err, err)
+			}
+		})
+	}
 }

@@ -209,6 +209,9 @@ func (j *job) cancelled(t *transfer.Transfer) {
 		Err:  fmt.Errorf("cancelled"),
 		Hint: "running the same command again goes on from here",
 	}
+	if j.purge {
+		t.Err = anew(t.Err)
+	}
 }
 
 // backoff is how long to wait after so many failures in a row, at least 1.
