@@ -38,11 +38,13 @@ type Options struct {
 // member is one node of the cluster and what Run made for it.
 type member struct {
 	name, state, data, socket string
+	ours                      bool // the state is new, and goes at the end
 	node                      *node.Node
 }
 
 // Run runs the cluster until ctx ends, and then removes what it made, and
-// nothing else: what users put into the exports stays.
+// nothing else: what users put into the exports stays. Transfers are forgotten
+// with the state, and so the temporary files of those that were not over go.
 func Run(ctx context.Context, o Options) (err error) {
 	if o.Nodes < 1 || o.Nodes > MaxNodes {
 		return fmt.Errorf("%d nodes: take 1 to %d", o.Nodes, MaxNodes)
@@ -88,6 +90,11 @@ func Run(ctx context.Context, o Options) (err error) {
 		group.Go(func() error { return failed }) // ends the others
 	}
 	err = group.Wait()
+	for _, m := range members {
+		if m.ours {
+			made.errs = append(made.errs, removeTemps(m.state, m.data))
+		}
+	}
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		err = nil
 	}
@@ -116,6 +123,7 @@ func (m *member) start(ctx context.Context, o Options, made *trash, sockets stri
 		}
 	}
 	if _, err := os.Lstat(m.state); err != nil {
+		m.ours = true
 		made.addAll(m.state) // one that was there stays: it may be of a run that is to go on
 	}
 	m.socket = filepath.Join(sockets, m.name+".sock")

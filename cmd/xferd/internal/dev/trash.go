@@ -11,6 +11,7 @@ import (
 // trash remembers what the cluster made, to remove exactly that.
 type trash struct {
 	paths []path
+	errs  []error // met before, to be told with those of empty
 }
 
 type path struct {
@@ -43,7 +44,7 @@ func (t *trash) addAll(name string) { t.paths = append(t.paths, path{name, true}
 
 // empty removes what was made, the latest first.
 func (t *trash) empty() error {
-	var errs []error
+	errs := t.errs
 	for _, p := range slices.Backward(t.paths) {
 		var err error
 		if p.all {
