@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -154,12 +155,9 @@ func (e *edge) makeBase() *transfer.Error {
 		}
 	}
 	base, made, err := d.root.MkdirAll(rel, 0o755)
-	ours := map[string]bool{}
-	for _, m := range made {
-		ours[m] = true
-	}
+	d.parents = made
 	for _, m := range missing {
-		if !ours[m] {
+		if !slices.Contains(made, m) {
 			_, _ = e.journal.append(frameDirNot, appendString(nil, joinPath(d.root.Path(), m)))
 		}
 	}

@@ -201,6 +201,9 @@ func (e *edge) addDir(ent *transfer.Entry) (res transfer.Result, err error) {
 		if res.Change = a.changed(&have); res.Change == 0 {
 			res.Outcome = transfer.OutcomeSame
 		}
+		if self && ent.Number == 0 && e.dest.fresh() {
+			res.Change, res.Outcome = transfer.ChangeNew, transfer.OutcomePublished
+		}
 		return res, nil
 	}
 	res.Change = transfer.ChangeNew

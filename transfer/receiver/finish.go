@@ -17,6 +17,7 @@ const syncEachUpTo = 64
 func (e *edge) finish(ctx context.Context) *transfer.Finished {
 	e.pub.idle()
 	fin := &transfer.Finished{}
+	e.tellParents()
 	if fin.Err = e.overMax(); e.opt.Delete && fin.Err == nil {
 		if err := e.deleteExtra(ctx); err != nil {
 			fin.Err = e.r.destError(err, transfer.PhaseDelete, e.dest.path)

@@ -22,6 +22,9 @@ type dest struct {
 	// destination itself.
 	last string
 	id   identity
+	// parents are the directories, base among them, that this attempt made, or in
+	// a dry run would make: paths in root, outermost first.
+	parents []string
 }
 
 // baseRel is the path within the export of the directory that must exist.
@@ -85,7 +88,11 @@ func (r *Receiver) open(run running, p Peer, m *transfer.Open) (*edge, *transfer
 		if m.ValidateOnly {
 			return nil, opened, nil
 		}
-		if err := d.openBase(); err != nil && !fsMissing(err) {
+		err := d.openBase()
+		if fsMissing(err) {
+			err = d.missingParents()
+		}
+		if err != nil {
 			return nil, nil, r.destError(err, transfer.PhaseConnect, m.Dest)
 		}
 		e, terr := r.newEdge(run, p, m, opt, d)

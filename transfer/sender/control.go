@@ -86,6 +86,9 @@ func (e *Edge) checkResult(r *transfer.Result) error {
 	if r.Entry == transfer.NoEntry && r.Outcome == transfer.OutcomeDeleted && (e.job.Spec.Delete || e.job.Spec.Force) && r.Path != "" && len(r.Path) <= maxPath {
 		return nil // of a name that only the destination had
 	}
+	if r.Entry == transfer.NoEntry && r.Outcome == transfer.OutcomePublished && r.Kind == transfer.KindDir && r.Change == transfer.ChangeNew && r.Path != "" && len(r.Path) <= maxPath {
+		return nil // of a directory above the destination
+	}
 	if !ready || r.Entry >= next {
 		return broken(&e.job, "a result of entry %d, of %d", r.Entry, next)
 	}
