@@ -19,7 +19,8 @@ What becomes of a name is decided by slashes alone, never by what exists:
 Several sources, all of one node, need a destination with a trailing slash. Where
 contents of two have a name in common, directories become one; of anything else
 the first is copied, and the second fails.
-Directories are always copied with all they hold.
+Directories are always copied with all they hold, and directories that are missing
+above the destination are made; -n and -i show them with their whole path.
 
 A file that is the same at the destination is not sent again, so running the same
 command again goes on where it stopped. A file appears under its name when it is
