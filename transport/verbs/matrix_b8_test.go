@@ -1,14 +1,17 @@
 package verbs
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/xferd/xferd/rdma"
 	"github.com/xferd/xferd/rdma/rdmatest"
 	"github.com/xferd/xferd/transport"
+	"github.com/xferd/xferd/transport/transporttest"
 )
 
 // attempt moves data by RDMA as far as it goes, with a fault that was asked for
@@ -226,4 +229,49 @@ func TestB12FailureWhileTheRestIsSent(t *testing.T) {
 		}
 		other(t, data, s)
 	})
+}
+
+// The target finds its queue pair in error and says so, before this end's device has
+// given up: the error is what the device says, and not what followed from it. A device
+// that says nothing is not waited for.
+func TestB8OwnCauseComesFirst(t *testing.T) {
+	for name, own := range map[string]bool{"soon": true, "never": false} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, setup{}, func(t *testing.T, r *rig) {
+				s, data := newStore(size), content(size)
+				e := r.connect(t, s)
+				stuck := make(chan struct{})
+				var once sync.Once
+				s.place = func(ctx context.Context, _ int64) error {
+					once.Do(func() { close(stuck) })
+					<-ctx.Done()
+					return ctx.Err()
+				}
+				e.feed = transporttest.NewFeed(chunks(data, nil)...)
+				if own {
+					r.fabric.Link(r.b, r.a).Drop() // no answer, which the device finds out by its retries
+				}
+				for i := 3; i < 100 && !own; i++ {
+					r.a.Inject(rdmatest.SendFault{Index: i, Silent: true})
+				}
+				done := e.startFeed(t.Context())
+				<-stuck
+				r.dst.Transport.mu.Lock()
+				for s := range r.dst.sessions {
+					if err := s.domains[0].pairs[0].qp.ToError(); err != nil {
+						t.Error(err)
+					}
+				}
+				r.dst.Transport.mu.Unlock()
+				err := <-done
+				_, peers := errors.AsType[*peerError](err)
+				if wc, ok := errors.AsType[*rdma.CompletionError](err); own != ok || own == peers {
+					t.Errorf("%v (%v)", err, wc)
+				}
+				r.fabric.Join(r.a, r.b)
+				r.a.Heal()
+				e.finish(t, data, s)
+			})
+		})
+	}
 }

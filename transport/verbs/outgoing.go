@@ -128,6 +128,7 @@ func (o *outgoing) Run(ctx context.Context, f transport.Feed) error {
 	ended := make(chan struct{})
 	answers.Go(func() {
 		if err := o.receive(ctx, ended); err != nil {
+			o.awaitCause(ctx, err)
 			o.fail(err)
 		}
 	})
