@@ -54,6 +54,14 @@ func TestF1Soak(t *testing.T) {
 			if early && i%len(faults) > 3 {
 				fault(e)
 			}
+			faulty := make(chan struct{}) // nothing lands before it, so that the fault meets chunks on their way
+			s.place = func(ctx context.Context, _ int64) error {
+				select {
+				case <-faulty:
+				case <-ctx.Done():
+				}
+				return ctx.Err()
+			}
 			r.prepare(t, e, s)
 			if err := r.dial(t.Context(), e); err == nil {
 				ctx, cancel := context.WithCancel(t.Context())
@@ -62,6 +70,7 @@ func TestF1Soak(t *testing.T) {
 				if !early {
 					fault(e)
 				}
+				close(faulty)
 				if rnd.IntN(10) == 0 {
 					cancel()
 				}
