@@ -222,7 +222,7 @@ func (l *landing) place(sl *inSlot, i int, p *transport.Landing, mem []byte) {
 	a.Mem = nil
 	start := time.Now()
 	for _, seg := range a.Segments {
-		if _, err := p.File.WriteAt(mem[:seg.Length], seg.Offset); err != nil {
+		if _, err := l.in.t.files.WriteAt(p.File, mem[:seg.Length], seg.Offset); err != nil {
 			a.Code, a.Err, a.Digest = transport.Refused, fmt.Errorf("place the extent: %w", err), transport.Digest{}
 			break
 		}

@@ -197,30 +197,6 @@ func TestD5TargetCannotWrite(t *testing.T) {
 	}
 }
 
-// A last piece that fits no alignment goes to a file as it is.
-func TestD5UnalignedTail(t *testing.T) {
-	f, err := os.Create(t.TempDir() + "/f")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	inBubble(t, setup{}, func(t *testing.T, r *rig) {
-		s, data := newStore(size), content(size)
-		s.file = f
-		e := r.connect(t, s)
-		if err := <-e.start(t.Context(), data, s); err != nil {
-			t.Error(err)
-		}
-		if n := e.finish(t, data, s); n != 0 {
-			t.Errorf("%d chunks by another path", n)
-		}
-		got, err := os.ReadFile(f.Name())
-		if err != nil || string(got) != string(data) {
-			t.Errorf("the file is not the source, %v", err)
-		}
-	})
-}
-
 // The sink gives up in the middle: the session ends, fenced, and the source hears
 // of it.
 func TestD5SinkFails(t *testing.T) {

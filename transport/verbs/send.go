@@ -79,7 +79,7 @@ func (o *outgoing) fill(sl *outSlot, i int, at int64) int64 {
 			copy(part, b.Mem)
 		} else if seal.State == wire.Sound {
 			start := time.Now()
-			_, bad = b.File.ReadAt(part, b.FileOffset)
+			_, bad = o.t.files.ReadAt(b.File, part, b.FileOffset)
 			o.stats.reading.since(start)
 		}
 		switch {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/xferd/xferd/internal/bufpool"
 	"github.com/xferd/xferd/internal/epoch"
+	"github.com/xferd/xferd/internal/fsroot"
 	"github.com/xferd/xferd/transport"
 )
 
@@ -46,6 +47,9 @@ type Limits struct {
 	// (5 s), twice as long each time that it breaks again, LongestRest (5 min) at
 	// most.
 	Rest, LongestRest time.Duration
+	// DirectFrom is the size in bytes from which on files are read and written
+	// past the page cache where their file system can (16 MiB); below 0 for never.
+	DirectFrom int64
 }
 
 func (l *Limits) fill() error {
@@ -62,6 +66,7 @@ func (l *Limits) fill() error {
 	def(&l.Retries, 6)
 	def(&l.Rest, 5*time.Second)
 	def(&l.LongestRest, 5*time.Minute)
+	def(&l.DirectFrom, 16<<20)
 	switch {
 	case l.Retries > 6:
 		return fmt.Errorf("%d retries: 7 means for ever on some devices; write 1 to 6", l.Retries)
@@ -116,6 +121,7 @@ type Transport struct {
 	dials, joins chan struct{}
 	send, recv   *buffers
 	rests        rests
+	files        *fsroot.DirectIO
 
 	mu          sync.Mutex
 	closed      bool
@@ -143,7 +149,8 @@ func New(cfg Config) (*Transport, error) {
 	}
 	t := &Transport{
 		cfg: cfg, log: cfg.Log, send: newBuffers(cfg.SendPool), recv: newBuffers(cfg.RecvPool),
-		open: map[*incoming]struct{}{}, sessions: map[*session]struct{}{}, quarantined: map[*session]struct{}{},
+		files: fsroot.NewDirectIO(cfg.Limits.DirectFrom),
+		open:  map[*incoming]struct{}{}, sessions: map[*session]struct{}{}, quarantined: map[*session]struct{}{},
 	}
 	t.rests.first, t.rests.longest = cfg.Limits.Rest, cfg.Limits.LongestRest
 	t.dials, t.joins = make(chan struct{}, cfg.Limits.Setups), make(chan struct{}, cfg.Limits.Setups)

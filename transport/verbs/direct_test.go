@@ -1,0 +1,131 @@
+package verbs
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/xferd/xferd/transport"
+	"github.com/xferd/xferd/transport/transporttest"
+)
+
+// onFile makes chunks of memory chunks of a file.
+func onFile(all []*transport.Chunk, f *os.File) []*transport.Chunk {
+	for _, c := range all {
+		for i := range c.Extents {
+			e := &c.Extents[i]
+			e.Bodies = []transport.Body{{File: f, FileOffset: e.Offset}}
+		}
+	}
+	return all
+}
+
+// coldFile is a file with the bytes of data, which are not in the page cache.
+func coldFile(t *testing.T, data []byte) *os.File {
+	t.Helper()
+	f, err := os.Create(t.TempDir() + "/source")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	if _, err := f.Write(data); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(f.Sync(), unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED)); err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// A last piece that fits no alignment goes to a file as it is: past the page cache
+// all but the last page, and through it where the file is too small to be worth it.
+func TestD5UnalignedTail(t *testing.T) {
+	for _, from := range []int64{1, size + 4711, size + 4712} {
+		t.Run(fmt.Sprint("from ", from), func(t *testing.T) {
+			data := content(size + 4711)
+			src := coldFile(t, data)
+			dst, err := os.Create(t.TempDir() + "/f")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer dst.Close()
+			if err := dst.Truncate(int64(len(data))); err != nil {
+				t.Fatal(err)
+			}
+			inBubble(t, setup{limits: Limits{DirectFrom: from}}, func(t *testing.T, r *rig) {
+				s := newStore(len(data))
+				s.file = dst
+				e := r.connect(t, s)
+				e.feed = transporttest.NewFeed(onFile(chunks(data, nil), src)...)
+				if err := <-e.startFeed(t.Context()); err != nil {
+					t.Error(err)
+				}
+				if n := e.finish(t, data, s); n != 0 {
+					t.Errorf("%d chunks by another path", n)
+				}
+				got, err := os.ReadFile(dst.Name())
+				if err != nil || !bytes.Equal(got, data) {
+					t.Errorf("the file is not the source, %v", err)
+				}
+				_, written := r.dst.files.Bytes()
+				read, _ := r.src.files.Bytes()
+				t.Logf("%d bytes read and %d written past the page cache", read, written)
+				if from > int64(len(data)) && read+written > 0 {
+					t.Error("a small file went past the page cache")
+				}
+				if want := int64(len(data)) &^ (chunkSize - 1); from == 1 && hasDirect(t) && (read != want || written != want) {
+					t.Errorf("want %d each", want)
+				}
+			})
+		})
+	}
+}
+
+// hasDirect reports whether the tests' directory takes direct writes, and the
+// kernel tells what is in the page cache.
+func hasDirect(t *testing.T) bool {
+	t.Helper()
+	f, err := os.OpenFile(t.TempDir()+"/f", os.O_CREATE|os.O_WRONLY|unix.O_DIRECT, 0o600)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	var st unix.Statfs_t
+	var r unix.CachestatRange
+	var c unix.Cachestat_t
+	return errors.Join(unix.Fstatfs(int(f.Fd()), &st), unix.Cachestat(uint(f.Fd()), &r, &c, 0)) == nil &&
+		(st.Type == unix.EXT4_SUPER_MAGIC || st.Type == unix.XFS_SUPER_MAGIC)
+}
+
+// A source that is cut short while it is read directly is a source that changed.
+func TestDirectSourceIsCutShort(t *testing.T) {
+	data := content(size)
+	src := coldFile(t, data)
+	if err := src.Truncate(size/2 + 100); err != nil {
+		t.Fatal(err)
+	}
+	inBubble(t, setup{limits: Limits{DirectFrom: 1}}, func(t *testing.T, r *rig) {
+		s := newStore(size)
+		e := r.connect(t, s)
+		e.feed = transporttest.NewFeed(onFile(chunks(data, nil), src)...)
+		if err := <-e.startFeed(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if err := e.close(t); err != nil {
+			t.Error(err)
+		}
+		for _, c := range chunks(data, nil) {
+			want := transport.Placed
+			if c.Extents[0].End() > size/2+100 {
+				want = transport.SourceShort
+			}
+			if v := e.feed.Verdict(t, c.Seq, 0); v.Code != want {
+				t.Errorf("chunk %d: %v, %v, want %v", c.Seq, v.Code, v.Err, want)
+			}
+		}
+	})
+}
