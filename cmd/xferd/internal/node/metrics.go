@@ -3,6 +3,7 @@ package node
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/xferd/xferd/cluster"
 	"github.com/xferd/xferd/transfer"
 )
 
@@ -12,7 +13,7 @@ type collector struct{ n *Node }
 
 var (
 	descTransfers = prometheus.NewDesc("transfers", "Transfers that this node owns and remembers, by state.", []string{"state"}, nil)
-	descMoved     = prometheus.NewDesc("moved_bytes", "Bytes of file content moved by the transfers that this node owns and remembers.", []string{"transport"}, nil)
+	descMoved     = prometheus.NewDesc("moved_bytes_total", "Bytes of file content that crossed this node's edges since it started, those that were sent again included.", []string{"transport", "direction"}, nil)
 	descFiles     = prometheus.NewDesc("files", "Files of the transfers that this node owns and remembers, by how they ended.", []string{"outcome"}, nil)
 	descFallbacks = prometheus.NewDesc("transport_fallbacks", "Changes of transport of the transfers that this node owns and remembers.", []string{"from", "to", "reason"}, nil)
 	descChosen    = prometheus.NewDesc("transport_chosen", "Transfers by the transport of their latest edge and the reason for it.", []string{"transport", "reason"}, nil)
@@ -53,7 +54,15 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	gauge(descBuffers, float64(c.n.sendPool.InUse()), "send")
 	gauge(descBuffers, float64(c.n.recvPool.InUse()), "receive")
+	for name, m := range c.n.meter {
+		for direction, n := range map[string]int64{"sent": m.sent.Load(), "received": m.received.Load()} {
+			ch <- prometheus.MustNewConstMetric(descMoved, prometheus.CounterValue, float64(n), name, direction)
+		}
+	}
 	nodes := map[string]int{}
+	for _, s := range []cluster.State{cluster.Alive, cluster.Draining, cluster.Failed, cluster.Left} {
+		nodes[s.String()] = 0
+	}
 	for _, m := range c.n.cluster.Members() {
 		nodes[m.State.String()]++
 	}
@@ -75,14 +84,15 @@ func (c collector) transfers(gauge func(*prometheus.Desc, float64, ...string)) {
 	type change struct{ from, to, reason string }
 	type choice struct{ transport, reason string }
 	type verification struct{ verify, reason string }
-	states, moved, files := map[transfer.State]int{}, map[string]int64{}, map[string]int64{}
+	files := map[string]int64{}
+	states := map[transfer.State]int{ // those that no transfer is in have a row too
+		transfer.StateQueued: 0, transfer.StateRunning: 0, transfer.StatePausing: 0, transfer.StatePaused: 0, transfer.StateCancelling: 0,
+		transfer.StateSucceeded: 0, transfer.StatePartial: 0, transfer.StateFailed: 0, transfer.StateCancelled: 0,
+	}
 	fallbacks, chosen, verified := map[change]int{}, map[choice]int{}, map[verification]int{}
 	var mismatches int64
 	for _, t := range c.n.engine.All() {
 		states[t.State]++
-		for name, n := range t.Counters.BytesMoved {
-			moved[name] += n
-		}
 		files["copied"] += t.Counters.FilesCopied
 		files["same"] += t.Counters.FilesSame
 		files["skipped"] += t.Counters.FilesSkipped
@@ -100,9 +110,6 @@ func (c collector) transfers(gauge func(*prometheus.Desc, float64, ...string)) {
 	}
 	for s, n := range states {
 		gauge(descTransfers, float64(n), string(s))
-	}
-	for name, n := range moved {
-		gauge(descMoved, float64(n), name)
 	}
 	for outcome, n := range files {
 		gauge(descFiles, float64(n), outcome)

@@ -53,3 +53,39 @@ func TestP9MetricOfVerification(t *testing.T) {
 		t.Errorf("verification: %v", got)
 	}
 }
+
+// Moved bytes are a counter at both ends, and every state has a row.
+func TestMetricsOfATransfer(t *testing.T) {
+	dir := t.TempDir()
+	p := newPair(t, dir)
+	if err := os.WriteFile(filepath.Join(dir, "n1", "f"), make([]byte, 12_345), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	p.copy(t, "f", "wire")
+	for i, want := range []map[string]float64{{"sent": 12_345, "received": 0}, {"sent": 0, "received": 12_345}} {
+		families, err := p.nodes[i].metrics.Gatherer().Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		states, nodes, moved := 0, 0, map[string]float64{}
+		for _, f := range families {
+			switch f.GetName() {
+			case "xferd_transfers":
+				states = len(f.GetMetric())
+			case "xferd_nodes":
+				nodes = len(f.GetMetric())
+			case "xferd_moved_bytes_total":
+				for _, m := range f.GetMetric() {
+					for _, l := range m.GetLabel() {
+						if l.GetName() == "direction" {
+							moved[l.GetValue()] += m.GetCounter().GetValue()
+						}
+					}
+				}
+			}
+		}
+		if states != 9 || nodes != 4 || moved["sent"] != want["sent"] || moved["received"] != want["received"] {
+			t.Errorf("node %d: %d states, %d states of nodes, moved %v, want %v", i+1, states, nodes, moved, want)
+		}
+	}
+}

@@ -76,6 +76,7 @@ type Node struct {
 	api     *server.Server
 	edges   *peer.Server
 	metrics *telemetry.Metrics
+	meter   meter
 
 	control, data, http net.Listener
 	socket              net.Listener // nil: not served
@@ -267,6 +268,10 @@ func (n *Node) assemble(ctx context.Context, o Options) (err error) {
 		acceptors[transport.RDMA], dialers[transport.RDMA] = n.verbs, n.verbs
 		order = []string{transport.Local, transport.RDMA, transport.TCP}
 	}
+	n.meter = newMeter(transport.Local, transport.TCP, transport.RDMA)
+	for name, a := range acceptors {
+		acceptors[name] = n.meter.acceptor(name, a)
+	}
 	if n.receiver, err = receiver.New(ctx, receiver.Config{
 		Node: self, Exports: n.exports.Load, Store: n.store, Pool: n.recvPool,
 		Acceptors: acceptors, Order: order,
@@ -287,7 +292,7 @@ func (n *Node) assemble(ctx context.Context, o Options) (err error) {
 	if n.engine, err = lifecycle.New(ctx, lifecycle.Config{
 		Node: self, Store: n.store, Peers: n.peers, Exports: n.exports.Load, Log: n.log,
 		NewEdge: func(job sender.Job, link transfer.TargetLink, obs sender.Observer) lifecycle.Edge {
-			return sender.New(senders, job, link, obs)
+			return sender.New(senders, job, link, n.meter.observer(obs))
 		},
 		Validate: func(ctx context.Context, job sender.Job, link transfer.TargetLink) (transfer.Plan, error) {
 			return sender.Validate(ctx, senders, job, link)
