@@ -15,8 +15,9 @@ build: ## build bin/xferd and bin/xferctl
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/xferd ./cmd/xferd
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/xferctl ./cmd/xferctl
 
-man: build ## write the manual pages of xferctl to bin/man1
+man: build ## write the manual pages to bin/man1, bin/man5 and bin/man8
 	./bin/xferctl man --dir bin/man1
+	./bin/xferd man --dir bin --example deploy/xferd.yaml
 
 demo: build ## a three-node cluster on this machine copies a real tree and proves it equal
 	./scripts/demo.sh

@@ -80,6 +80,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return checkConfig(args, stdout, stderr)
 	case "dev":
 		return runDev(args, stdout, stderr)
+	case "man":
+		return writeMan(args, stdout, stderr)
 	case "state":
 		return runState(args, stdout, stderr)
 	case "version":
