@@ -66,6 +66,11 @@ func shut(err error) bool { return lost(err) && client.ExitCode(err) == exit.Per
 func (a *app) errorText(err error) string {
 	text := err.Error()
 	if !lost(err) {
+		if a.typed != nil && isCall(err) { // fields of the request say nothing to who typed none
+			for _, f := range client.AsError(err).Fields {
+				text = strings.Replace(text, f.Name+": ", "", 1)
+			}
+		}
 		return text
 	}
 	const noise = "transport: Error while dialing: "

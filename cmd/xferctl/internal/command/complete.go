@@ -50,8 +50,12 @@ func (a *app) completeNodes(cmd *cobra.Command, _ []string, _ string) ([]string,
 
 // completeTransfers offers "owner/id", the newest first.
 func (a *app) completeTransfers(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return a.completeListed(cmd, nil)
+}
+
+func (a *app) completeListed(cmd *cobra.Command, filter *xferv1.TransferFilter) ([]string, cobra.ShellCompDirective) {
 	out := a.completing(cmd, func(ctx context.Context, api API) []string {
-		list, err := api.List(ctx, &xferv1.ListTransfersRequest{Parent: client.AllNodes, PageSize: 1000})
+		list, err := api.List(ctx, &xferv1.ListTransfersRequest{Parent: client.AllNodes, Filter: filter, PageSize: 1000})
 		if err != nil {
 			return nil
 		}
@@ -62,6 +66,13 @@ func (a *app) completeTransfers(cmd *cobra.Command, _ []string, _ string) ([]str
 		return out
 	})
 	return out, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
+}
+
+// completeLive is completeTransfers for those that are not over.
+func (a *app) completeLive(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	l := listFlags{active: true}
+	filter, _ := l.filter() // it has no words to be wrong
+	return a.completeListed(cmd, filter)
 }
 
 // completePlaces offers nodes, and after "node:" what is in the directory that

@@ -88,6 +88,7 @@ func (a *app) copy(ctx context.Context, r *copyRun, mode xferv1.Mode, args []str
 	if err := r.check(); err != nil {
 		return err
 	}
+	a.typed = args
 	id := r.id
 	if id == "" {
 		id = a.env.NewID()

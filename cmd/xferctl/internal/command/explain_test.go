@@ -41,3 +41,13 @@ func TestExplainRDMA(t *testing.T) {
 		}
 	}
 }
+
+// TestExplainSaysWhatTheResultSays: within one node the kernel copies.
+func TestExplainSaysWhatTheResultSays(t *testing.T) {
+	for transport, want := range map[string]string{"local": "kernel_copy", "tcp": "wire"} {
+		pairs := planPairs(&xferv1.TransferSpec{TargetNode: "n1"}, &xferv1.Plan{Transport: transport, Verify: "wire"})
+		if !slices.Contains(pairs, [2]string{"verify", want}) {
+			t.Errorf("%s: %q", transport, pairs)
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"path"
 	"slices"
+	"strings"
 
 	xferv1 "github.com/xferd/xferd/api/xfer/v1"
 	"github.com/xferd/xferd/cmd/xferctl/internal/record"
@@ -25,6 +26,25 @@ func (f *follower) printItems(ctx context.Context, t *xferv1.Transfer) error {
 		} else if it := item(e, f.compare, t.GetSpec()); it.Changed() {
 			f.a.outf("%s\n", it)
 		}
+		if f.a.out.failed != nil {
+			return errStop
+		}
+		return nil
+	})
+	if errors.Is(err, errStop) {
+		return nil
+	}
+	return err
+}
+
+// printSpecials names the special files and links that were left out.
+func (f *follower) printSpecials(ctx context.Context, t *xferv1.Transfer) error {
+	err := eachEntry(ctx, f.api, &xferv1.ListEntriesRequest{Parent: f.name, Outcomes: []xferv1.Outcome{xferv1.Outcome_OUTCOME_SKIPPED}}, func(e *xferv1.EntryResult) error {
+		switch e.GetKind() {
+		case xferv1.EntryKind_ENTRY_KIND_FILE, xferv1.EntryKind_ENTRY_KIND_HARDLINK, xferv1.EntryKind_ENTRY_KIND_DIRECTORY, xferv1.EntryKind_ENTRY_KIND_UNSPECIFIED:
+			return nil
+		}
+		f.a.outf("skipped: %s (%s)\n", show.Name(entryPath(e, t.GetSpec())), strings.ToLower(word(e.GetKind(), "ENTRY_KIND_")))
 		if f.a.out.failed != nil {
 			return errStop
 		}

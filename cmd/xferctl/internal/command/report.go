@@ -37,6 +37,11 @@ func (f *follower) report(ctx context.Context, t *xferv1.Transfer) error {
 			}
 		}
 	}
+	if (f.itemize || a.flags.verbose) && t.GetCounters().GetSpecialsSkipped() > 0 && !f.events() && !a.flags.quiet {
+		if err := f.printSpecials(ctx, t); err != nil {
+			a.warn("the list of what was skipped is not complete: " + err.Error())
+		}
+	}
 	if f.events() {
 		for _, e := range t.GetFailures() {
 			a.event("failure", entryFields(e)...)
@@ -55,6 +60,7 @@ func (f *follower) report(ctx context.Context, t *xferv1.Transfer) error {
 		a.complain(l)
 	}
 	a.hint(t.GetError().GetReason(), t.GetError().GetNode())
+	a.hintPattern(t.GetError().GetReason())
 	if f.interrupted {
 		a.complain("the transfer was over before it could be cancelled")
 	}
@@ -98,7 +104,11 @@ func summary(t *xferv1.Transfer, verbose bool) []string {
 	} {
 		files = append(files, show.Count(n.n)+" "+n.what)
 	}
-	out := []string{stateText(t) + " " + show.Name(t.GetName()), "  files:      " + strings.Join(files, ", ")}
+	head := stateText(t)
+	if n := c.GetEntriesLost(); n > 0 && t.GetState() == xferv1.State_STATE_SUCCEEDED {
+		head += ", but " + show.Plural(n, "entry was", "entries were") + " not kept in full"
+	}
+	out := []string{head + " " + show.Name(t.GetName()), "  files:      " + strings.Join(files, ", ")}
 	if l := others(c, dry); l != "" {
 		out = append(out, "  others:     "+l)
 	}
@@ -107,6 +117,9 @@ func summary(t *xferv1.Transfer, verbose bool) []string {
 		return append(out, "  this was a dry run: nothing was changed")
 	}
 	bytes := fmt.Sprintf("  bytes:      %s moved of %s in all files, in %s", show.Size(moved), show.Size(c.GetBytesTotal()), show.Elapsed(took))
+	if more := moved - c.GetBytesTotal(); more > 0 && c.GetTotalKnown() {
+		bytes += ", " + show.Size(more) + " of it sent again"
+	}
 	if moved > 0 {
 		bytes += ", " + show.Rate(moved, took)
 	}

@@ -62,7 +62,7 @@ func (a *app) root() *cobra.Command {
 	f.BoolVarP(&a.flags.quiet, "quiet", "q", false, "print nothing but errors and what was asked for")
 	f.BoolVarP(&a.flags.verbose, "verbose", "v", false, "print more")
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json", "yaml"}, cobra.ShellCompDirectiveNoFileComp))
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return exit.With(exit.Usage, err) })
+	cmd.SetFlagErrorFunc(flagError)
 	cmd.AddGroup(&cobra.Group{ID: "move", Title: "Move data:"}, &cobra.Group{ID: "look", Title: "Look and steer:"})
 	cmd.SetUsageTemplate(strings.ReplaceAll(cmd.UsageTemplate(), "FlagUsages |", "FlagUsagesWrapped 100 |"))
 	for _, c := range []*cobra.Command{a.cpCmd(), a.syncCmd(), a.submitCmd()} {
@@ -80,6 +80,7 @@ func (a *app) root() *cobra.Command {
 		switch c.Name() {
 		case "completion": // cobra shows help for any word, and calls that success
 			c.Args, c.RunE = groupArgs, groupRun
+			c.Long += "\nThat for bash needs the package bash-completion, and says \"_get_comp_words_by_ref:\ncommand not found\" without it."
 		case "help":
 			c.Run, c.RunE = nil, helpRun
 		}

@@ -47,6 +47,7 @@ type app struct {
 	flags    globalFlags
 	api      API
 	guesses  []guess
+	typed    []string // places of cp and sync, as they were typed
 }
 
 // Run runs one command line, without the program's name, and returns the exit
@@ -73,7 +74,10 @@ func (a *app) finish(cmd *cobra.Command, err error) int {
 	if e, ok := errors.AsType[*exit.Error](err); err != nil && (!ok || e.Err != nil) {
 		a.complain(a.errorText(err))
 		if isCall(err) {
-			a.hint(client.ReasonOf(err), client.AsError(err).Node)
+			call := client.AsError(err)
+			a.hint(call.Reason, call.Node)
+			a.hintPattern(call.Reason)
+			a.hintNode(cmd.Context(), call.Reason, call.Node)
 		}
 		if code == exit.Usage && cmd != nil && !isCall(err) {
 			a.errf("Run '%s --help' for usage.\n", cmd.CommandPath())

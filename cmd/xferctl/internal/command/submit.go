@@ -142,6 +142,9 @@ func parseRequest(text []byte) (*xferv1.SubmitTransferRequest, error) {
 	doc["spec"] = spec
 	req := &xferv1.SubmitTransferRequest{Spec: &xferv1.TransferSpec{}}
 	if err := record.Fill(req, doc); err != nil {
+		if text := err.Error(); strings.HasPrefix(text, "spec.") && strings.Count(text[:strings.IndexByte(text, ':')], ".") == 1 {
+			err = fmt.Errorf("%s", strings.Replace(text, "there is no such field; known are ", "there is no such field; known are from, to, ", 1))
+		}
 		if !isRequest {
 			err = fmt.Errorf("%s", strings.TrimPrefix(err.Error(), "spec."))
 		}

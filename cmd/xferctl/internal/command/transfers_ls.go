@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -23,6 +24,8 @@ type listFlags struct {
 	states          []string
 	labels          flagval.Labels
 	active          bool
+	since           string
+	limit           int
 	incoming        bool
 }
 
@@ -85,6 +88,8 @@ a warning and exit code 5.`,
 	}
 	l.bind(a, cmd)
 	cmd.Flags().BoolVar(&l.active, "active", false, "only those that are not over")
+	cmd.Flags().StringVar(&l.since, "since", "", "only those that were submitted since a `time`: a duration before now (2h) or RFC 3339")
+	cmd.Flags().IntVar(&l.limit, "limit", 0, "only the newest `n` (default all)")
 	cmd.Flags().BoolVar(&l.incoming, "incoming", false, "with --node: those of which it is the target instead of the owner")
 	return cmd
 }
@@ -98,6 +103,10 @@ func (a *app) listTransfers(ctx context.Context, l *listFlags) error {
 	if err != nil {
 		return err
 	}
+	since, err := l.from(time.Now())
+	if err != nil {
+		return err
+	}
 	api, err := a.server(ctx)
 	if err != nil {
 		return err
@@ -107,13 +116,51 @@ func (a *app) listTransfers(ctx context.Context, l *listFlags) error {
 		return err
 	}
 	unreachable := slices.Compact(slices.Sorted(slices.Values(list.Unreachable)))
-	if err := a.printTransfers(list.Transfers, unreachable); err != nil {
+	if err := a.printTransfers(newest(list.Transfers, since, l.limit), unreachable); err != nil {
 		return err
 	}
 	if len(unreachable) > 0 {
 		return exit.With(exit.Partial, fmt.Errorf("the list is not complete: no answer from %s", show.Name(strings.Join(unreachable, ", "))))
 	}
 	return nil
+}
+
+// from is the time that --since names; zero without.
+func (l *listFlags) from(now time.Time) (time.Time, error) {
+	if l.limit < 0 {
+		return time.Time{}, exit.Usagef("--limit %d: write a number of transfers", l.limit)
+	}
+	if l.since == "" {
+		return time.Time{}, nil
+	}
+	if d, err := time.ParseDuration(l.since); err == nil && d >= 0 {
+		return now.Add(-d), nil
+	}
+	at, err := time.Parse(time.RFC3339, l.since)
+	if err != nil {
+		return at, exit.Usagef("--since %s: write a duration such as 2h, or a time such as 2026-01-31T12:00:00Z", l.since)
+	}
+	return at, nil
+}
+
+// newest leaves those that were submitted since a time, at most n of them unless
+// that is 0, in the order in which they came.
+func newest(ts []*xferv1.Transfer, since time.Time, n int) []*xferv1.Transfer {
+	out := slices.DeleteFunc(slices.Clone(ts), func(t *xferv1.Transfer) bool { return t.GetCreateTime().AsTime().Before(since) })
+	if n == 0 || len(out) <= n {
+		return out
+	}
+	// Of several at one time, the last of the list counts as the newest.
+	last := slices.Clone(out)
+	slices.Reverse(last)
+	slices.SortStableFunc(last, func(a, b *xferv1.Transfer) int {
+		return b.GetCreateTime().AsTime().Compare(a.GetCreateTime().AsTime())
+	})
+	keep := map[*xferv1.Transfer]bool{}
+	for _, t := range last[:n] {
+		keep[t] = true
+	}
+	return slices.DeleteFunc(out, func(t *xferv1.Transfer) bool { return !keep[t] })
 }
 
 func (a *app) printTransfers(ts []*xferv1.Transfer, unreachable []string) error {

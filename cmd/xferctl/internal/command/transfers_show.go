@@ -97,6 +97,7 @@ func transferPairs(t *xferv1.Transfer) [][2]string {
 		{"  principal", show.Name(t.GetPrincipal())}, {"  labels", strings.Join(labels, ", ")}, {"  retry of", show.Name(t.GetRetryOf())},
 		{"  uid", show.Name(t.GetUid())},
 	}
+	pairs = append(pairs, askedPairs(t.GetSpec())...)
 	if d := t.GetDigest(); len(d) > 0 {
 		pairs = append(pairs, [2]string{"  digest", fmt.Sprintf("xxh3-128 %x", d)})
 	}

@@ -31,7 +31,7 @@ exits with 13.
 				return api.Cancel(ctx, name, purge)
 			})
 		}),
-		ValidArgsFunction: a.completeTransfers,
+		ValidArgsFunction: a.completeLive,
 	}
 	cmd.Flags().BoolVar(&purge, "purge", false, "keep nothing of files that are not done")
 	return cmd
@@ -47,7 +47,7 @@ func (a *app) transfersPauseCmd() *cobra.Command {
 		RunE: a.do(func(ctx context.Context, args []string) error {
 			return a.steer(ctx, args, func(api API, name string) (*xferv1.Transfer, error) { return api.Pause(ctx, name) })
 		}),
-		ValidArgsFunction: a.completeTransfers,
+		ValidArgsFunction: a.completeLive,
 	}
 }
 
@@ -61,7 +61,7 @@ func (a *app) transfersResumeCmd() *cobra.Command {
 		RunE: a.do(func(ctx context.Context, args []string) error {
 			return a.steer(ctx, args, func(api API, name string) (*xferv1.Transfer, error) { return api.Resume(ctx, name) })
 		}),
-		ValidArgsFunction: a.completeTransfers,
+		ValidArgsFunction: a.completeLive,
 	}
 }
 

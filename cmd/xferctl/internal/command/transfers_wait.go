@@ -32,7 +32,7 @@ succeed. Ending wait, by whatever signal, never cancels a transfer.
 			}
 			return a.wait(ctx, args, timeout)
 		}),
-		ValidArgsFunction: a.completeTransfers,
+		ValidArgsFunction: a.completeLive,
 	}
 	cmd.Flags().DurationVar(&timeout, "timeout", 0, "give up after so long, with exit code 75; a `duration` such as 90s or 10m (default none)")
 	return cmd

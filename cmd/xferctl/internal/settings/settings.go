@@ -115,8 +115,8 @@ func (s *Settings) check() error {
 	if !slices.Contains([]string{"table", "json", "yaml"}, s.Output) {
 		return fmt.Errorf("output %q is not one of table, json, yaml", s.Output)
 	}
-	if path, ok := strings.CutPrefix(s.Server, "unix://"); ok {
-		if !strings.HasPrefix(path, "/") {
+	if rest, ok := strings.CutPrefix(s.Server, "unix:"); ok {
+		if !strings.HasPrefix(rest, "///") {
 			return fmt.Errorf("server %q: write unix:// and an absolute path, as in %s", s.Server, DefaultServer)
 		}
 	} else if strings.HasPrefix(s.Server, "/") {
