@@ -6,7 +6,7 @@ GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS  = -X github.com/xferd/xferd/cmd/internal/version.version=$(VERSION)
 
-.PHONY: help build man demo test test-lab test-nocgo lint generate check-generate baseline bench million lab deps clean
+.PHONY: help build man demo test test-full test-lab test-nocgo lint generate check-generate baseline bench million lab deps clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,10 @@ test: ## everything that fits into 15 minutes on 2 cores
 	CGO_ENABLED=0 $(GO) vet ./...
 	CGO_ENABLED=0 $(GO) test ./rdma/... ./transport/... ./cmd/...
 	@$(MAKE) --no-print-directory test-lab
+
+SOAK ?= 10m
+test-full: test ## all of test, and a soak of RDMA in the lab (SOAK=10m; it prints its seed)
+	XFER_LAB=1 XFER_SOAK=$(SOAK) $(GO) test -v -count=1 -timeout 0 -run '^TestLabSoak$$' ./transport/verbs
 
 test-lab: ## the RDMA suites on SoftRoCE, in virtual machines (part of test)
 	./scripts/deps.sh lab

@@ -1,0 +1,231 @@
+package verbs_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"fmt"
+	mrand "math/rand/v2"
+	"os"
+	"os/exec"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/xferd/xferd/rdma"
+	"github.com/xferd/xferd/test/lab"
+	"github.com/xferd/xferd/transport"
+	"github.com/xferd/xferd/transport/transporttest"
+	"github.com/xferd/xferd/transport/verbs"
+)
+
+// The soak runs for as long as envSoak says, such as 10m, which make test-full sets.
+// envSeed repeats what is random in one.
+const (
+	envSoak = "XFER_SOAK"
+	envSeed = "XFER_SOAK_SEED"
+)
+
+func soakTime(t *testing.T) time.Duration {
+	t.Helper()
+	d, err := time.ParseDuration(os.Getenv(envSoak))
+	if err != nil {
+		t.Skip("runs when " + envSoak + " says how long: make test-full")
+	}
+	return d
+}
+
+// TestLabSoak runs the soak on SoftRoCE in a virtual machine.
+func TestLabSoak(t *testing.T) {
+	if lab.Inside() {
+		t.Skip("this is the lab already")
+	}
+	d := soakTime(t)
+	seed := os.Getenv(envSeed)
+	if seed == "" {
+		seed = strconv.FormatUint(mrand.Uint64(), 10)
+	}
+	t.Logf("%s=%s", envSeed, seed)
+	lab.RunTests(t, lab.TestJob{Run: "^TestF1RealSoak$", Job: lab.Job{
+		Timeout: d + 3*time.Minute, Env: []string{envSoak + "=" + d.String(), envSeed + "=" + seed},
+	}})
+}
+
+// soakSink keeps what lands of one file, in memory.
+type soakSink struct {
+	mu     sync.Mutex
+	data   []byte
+	landed map[int64]int // extents by offset: how often
+}
+
+func (s *soakSink) Place(_ context.Context, _ uint64, extents []transport.ExtentHeader) ([]transport.Landing, error) {
+	return make([]transport.Landing, len(extents)), nil
+}
+
+func (s *soakSink) Landed(_ context.Context, _ uint64, arrivals []transport.Arrival) []transport.Verdict {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v := make([]transport.Verdict, len(arrivals))
+	for i := range arrivals {
+		a := &arrivals[i]
+		v[i] = transport.Verdict{Code: a.Code, Digest: a.Digest, Err: a.Err}
+		if a.Err == nil {
+			s.landed[a.Offset]++
+			copy(s.data[a.Offset:a.End()], a.Mem)
+		}
+	}
+	return v
+}
+
+// missing makes chunks of what did not land.
+func (s *soakSink) missing(data []byte, chunk int) (all []*transport.Chunk) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for off := 0; off < len(data); off += chunk {
+		if s.landed[int64(off)] > 0 {
+			continue
+		}
+		part := data[off:min(off+chunk, len(data))]
+		r := transport.Range{Offset: int64(off), Length: int64(len(part))}
+		all = append(all, &transport.Chunk{Seq: uint64(len(all)), Extents: []transport.Extent{{
+			ExtentHeader: transport.ExtentHeader{Entry: 1, Offset: r.Offset, Length: r.Length, Segments: []transport.Range{r}},
+			Bodies:       []transport.Body{{Mem: part}},
+		}}})
+	}
+	return all
+}
+
+// soakAttempt is one edge with a fault at a random time. It returns nil where all
+// that was missing landed, and nothing of the edge is left when it returns.
+func soakAttempt(t *testing.T, src, dst *realNode, s *soakSink, chunks []*transport.Chunk, chunk int64, fault func(transport.Incoming, transport.Outgoing), after time.Duration) error {
+	id := transport.Edge{Epoch: 1, Peer: "target"}
+	_, _ = rand.Read(id.UID[:])
+	in, err := dst.Prepare(t.Context(), id, s, transport.PrepareOptions{Streams: 4, ChunkSize: chunk, Verify: true})
+	if err != nil {
+		return err
+	}
+	out, err := src.Dial(t.Context(), id, in.Grant(), transport.DialOptions{Streams: 4, ChunkSize: chunk, Verify: true, Control: func(context.Context) (transport.Control, error) {
+		a, b := transporttest.Controls()
+		go func() { _ = in.(transport.Joiner).Join(b) }() // Close of the edge waits for it
+		return a, nil
+	}})
+	if err != nil {
+		_ = in.Close()
+		return err
+	}
+	feed := transporttest.NewFeed(chunks...)
+	var faults sync.WaitGroup
+	over := make(chan struct{})
+	faults.Go(func() {
+		select {
+		case <-time.After(after):
+			fault(in, out)
+		case <-over:
+		}
+	})
+	err = out.Run(t.Context(), feed)
+	close(over)
+	faults.Wait()
+	_ = out.Close()
+	if fence := in.Close(); fence != nil {
+		t.Errorf("the fence: %v", fence)
+	}
+	feed.Settled(t)
+	for _, c := range chunks {
+		if v := feed.Verdict(t, c.Seq, 0); v.Code == transport.Placed && s.landed[c.Extents[0].Offset] != 1 {
+			t.Errorf("the extent at %d is said to have landed, and did %d times", c.Extents[0].Offset, s.landed[c.Extents[0].Offset])
+		}
+	}
+	return err
+}
+
+// TestF1RealSoak moves files of random sizes while sessions are ended at either end
+// and their port goes down and up, all at random times: what did not land is sent
+// again, every byte arrives once, and nothing is left behind.
+func TestF1RealSoak(t *testing.T) {
+	lab.RequireInside(t)
+	total := soakTime(t)
+	seed, err := strconv.ParseUint(os.Getenv(envSeed), 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rnd := mrand.New(mrand.NewPCG(seed, 1))
+	netdev := os.Getenv(lab.EnvNetdev)
+	link := func(state string) {
+		if out, err := exec.Command("ip", "link", "set", netdev, state).CombinedOutput(); err != nil {
+			t.Errorf("ip link set %s %s: %v, %s", netdev, state, err, out)
+		}
+	}
+	faults := []func(transport.Incoming, transport.Outgoing){
+		func(transport.Incoming, transport.Outgoing) {},
+		func(transport.Incoming, transport.Outgoing) { link("down") },
+		func(_ transport.Incoming, out transport.Outgoing) { _ = out.Close() },
+		func(in transport.Incoming, _ transport.Outgoing) { _ = in.Close() },
+	}
+	names := []string{"none", "link down", "source closed", "target closed"}
+	broken := map[string]int{}
+	moved, files, others := 0, 0, 0
+	for end := time.Now().Add(total); time.Now().Before(end) && !t.Failed(); {
+		limits := verbs.Limits{AckTimeout: 14, Retries: 3, Stall: 5 * time.Second, Rest: time.Millisecond, LongestRest: time.Millisecond}
+		src, dst := newRealNode(t, limits), newRealNode(t, limits)
+		for range 10 {
+			chunk := 64 << 10 << rnd.IntN(7)
+			data := make([]byte, 1+rnd.IntN(16<<20>>rnd.IntN(12)))
+			_, _ = mrand.NewChaCha8([32]byte{byte(files), byte(files >> 8), byte(seed)}).Read(data)
+			s := &soakSink{data: make([]byte, len(data)), landed: map[int64]int{}}
+			for try := range 4 {
+				chunks := s.missing(data, chunk)
+				if len(chunks) == 0 {
+					break
+				}
+				k := rnd.IntN(len(faults))
+				after := time.Duration(rnd.IntN(200)) * time.Millisecond
+				if err := soakAttempt(t, src, dst, s, chunks, int64(chunk), faults[k], after); err != nil {
+					broken[names[k]]++
+					t.Logf("file %d, try %d, %s after %s: %v", files, try, names[k], after, err)
+				}
+				up(t, src, netdev)
+			}
+			for _, c := range s.missing(data, chunk) { // by another path
+				x := &c.Extents[0]
+				s.Landed(t.Context(), 0, []transport.Arrival{{ExtentHeader: x.ExtentHeader, Code: transport.Placed, Mem: x.Bodies[0].Mem}})
+				others++
+			}
+			for off, n := range s.landed {
+				if n != 1 {
+					t.Errorf("file %d: the extent at %d landed %d times", files, off, n)
+				}
+			}
+			if !bytes.Equal(s.data, data) {
+				t.Errorf("file %d: other bytes than those of the source", files)
+			}
+			files, moved = files+1, moved+len(data)
+			if !time.Now().Before(end) || t.Failed() {
+				break
+			}
+		}
+		src.close(t)
+		dst.close(t)
+	}
+	t.Logf("%d files, %d MiB, %d extents by another path, sessions that broke: %v", files, moved>>20, others, broken)
+	if len(broken) == 0 || files <= broken["none"] {
+		t.Error("no session broke, or all: this tests less than it should")
+	}
+}
+
+// up brings the link up and waits until there is a rail again.
+func up(t *testing.T, n *realNode, netdev string) {
+	t.Helper()
+	if out, err := exec.Command("ip", "link", "set", netdev, "up").CombinedOutput(); err != nil {
+		t.Fatalf("ip link set up: %v, %s", err, out)
+	}
+	var err error
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		var rails []verbs.Rail
+		if rails, err = n.rails(); err == nil && rails[0].Port.State == rdma.PortActive {
+			return
+		}
+	}
+	t.Fatal(fmt.Errorf("the port did not come back: %w", err))
+}
