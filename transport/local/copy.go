@@ -75,15 +75,15 @@ func (w *worker) kernelCopy(ctx context.Context, sfd int, from int64, dfd int, t
 		}
 		start := time.Now()
 		if m := w.clone(sfd, from+done, dfd, to+done, part); m > 0 {
-			w.in.stats.placing.since(start)
-			w.count(&w.in.stats.kernel, m)
-			w.in.stats.cloned.Add(m)
+			w.in.stats.Placing.Since(start)
+			w.count(&w.in.stats.Kernel, m)
+			w.in.stats.Cloned.Add(m)
 			done += m
 			continue
 		}
 		m := w.copyRange(sfd, from+done, dfd, to+done, part)
-		w.in.stats.placing.since(start)
-		w.count(&w.in.stats.kernel, m)
+		w.in.stats.Placing.Since(start)
+		w.count(&w.in.stats.Kernel, m)
 		done += m
 		if m == 0 {
 			return done, nil
@@ -182,8 +182,8 @@ func (w *worker) writeMem(ctx context.Context, b []byte, dst *os.File, to int64)
 func (w *worker) write(b []byte, dst *os.File, to int64) (bad error) {
 	start := time.Now()
 	n, err := dst.WriteAt(b, to)
-	w.in.stats.placing.since(start)
-	w.count(&w.in.stats.copied, int64(n))
+	w.in.stats.Placing.Since(start)
+	w.count(&w.in.stats.Copied, int64(n))
 	if err != nil {
 		return fmt.Errorf("place the extent: %w", err)
 	}

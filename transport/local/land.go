@@ -104,7 +104,7 @@ func (w *worker) extent(ctx context.Context, e *transport.Extent, l *transport.L
 	case l.File == nil && inPlace(e):
 		if err = w.o.pacer.Wait(ctx, e.DataLength()); err == nil && len(e.Bodies) == 1 {
 			a.Mem = e.Bodies[0].Mem
-			w.count(&w.in.stats.copied, e.DataLength())
+			w.count(&w.in.stats.Copied, e.DataLength())
 		}
 	case l.File == nil:
 		err = w.gather(ctx, e, a)
@@ -133,7 +133,7 @@ func (w *worker) extent(ctx context.Context, e *transport.Extent, l *transport.L
 		a.Code = transport.SourceFailed
 	case errors.Is(a.Err, transport.ErrMismatch):
 		a.Code = transport.Mismatch
-		w.in.stats.mismatches.Add(1)
+		w.in.stats.Mismatches.Add(1)
 	default:
 		a.Code = transport.Refused
 	}
@@ -143,7 +143,7 @@ func (w *worker) extent(ctx context.Context, e *transport.Extent, l *transport.L
 
 func (w *worker) count(of *atomic.Int64, n int64) {
 	of.Add(n)
-	w.in.stats.bytes.Add(n)
+	w.in.stats.Bytes.Add(n)
 }
 
 // gather reads the bodies of an extent into a.Mem.
@@ -160,7 +160,7 @@ func (w *worker) gather(ctx context.Context, e *transport.Extent, a *transport.A
 		} else if a.Err = w.readSource(b.File, part, b.FileOffset); a.Err != nil {
 			return nil
 		}
-		w.count(&w.in.stats.copied, int64(len(part)))
+		w.count(&w.in.stats.Copied, int64(len(part)))
 	}
 	return nil
 }
@@ -188,7 +188,7 @@ func (w *worker) verify(e *transport.Extent, a *transport.Arrival, inMem bool) {
 	}
 	w.hashZeros(e.End() - at)
 	d := transport.Digest(w.hasher.Sum128().Bytes())
-	w.in.stats.hashing.since(start)
+	w.in.stats.Hashing.Since(start)
 	if !e.Digest.IsZero() && e.Digest != d {
 		a.Err = transport.ErrMismatch
 		return
@@ -210,7 +210,7 @@ func (w *worker) hashZeros(n int64) {
 func (w *worker) readSource(f *os.File, b []byte, off int64) error {
 	start := time.Now()
 	_, err := f.ReadAt(b, off)
-	w.in.stats.reading.since(start)
+	w.in.stats.Reading.Since(start)
 	switch err {
 	case nil:
 		return nil

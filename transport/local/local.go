@@ -21,6 +21,7 @@ import (
 	"github.com/xferd/xferd/internal/epoch"
 	"github.com/xferd/xferd/internal/pace"
 	"github.com/xferd/xferd/transport"
+	"github.com/xferd/xferd/transport/internal/tally"
 )
 
 // maxStreams bounds the workers of one edge.
@@ -126,7 +127,7 @@ type incoming struct {
 	grant  transport.Grant
 	ctx    context.Context // until Close
 	cancel context.CancelFunc
-	stats  counters
+	stats  tally.Counters
 	how    means
 
 	mu     sync.Mutex
@@ -142,7 +143,7 @@ func (in *incoming) Grant() transport.Grant {
 }
 
 // Stats implements transport.Incoming. Both ends of the edge have the same.
-func (in *incoming) Stats() transport.Stats { return in.stats.read() }
+func (in *incoming) Stats() transport.Stats { return in.stats.Read() }
 
 // Close implements transport.Incoming: the fence. It must not be called from
 // within the sink.

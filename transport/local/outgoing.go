@@ -109,7 +109,7 @@ func (w *worker) run(ctx context.Context) error {
 		if err == io.EOF {
 			return nil // what was waited for then is no longer the source
 		}
-		w.in.stats.reading.since(start)
+		w.in.stats.Reading.Since(start)
 		if err != nil {
 			return err
 		}
@@ -118,7 +118,7 @@ func (w *worker) run(ctx context.Context) error {
 			w.following = nil
 		}
 		if !w.counted {
-			w.in.stats.streams.Add(1)
+			w.in.stats.Streams.Add(1)
 			w.counted = true
 		}
 		verdicts, err := w.chunk(ctx, c)
@@ -168,7 +168,7 @@ func (w *worker) chunk(ctx context.Context, c *transport.Chunk) ([]transport.Ver
 	case len(verdicts) != len(c.Extents):
 		return nil, fmt.Errorf("sink gave %d verdicts for %d extents", len(verdicts), len(c.Extents))
 	}
-	w.in.stats.chunks.Add(1)
+	w.in.stats.Chunks.Add(1)
 	if w.in.ctx.Err() != nil {
 		return verdicts, errFenced
 	}

@@ -117,7 +117,7 @@ func (s *stream) answered(seq uint64, answers []wire.Answer) error {
 	s.count--
 	s.moved.Broadcast()
 	s.mu.Unlock()
-	s.o.stats.mismatches.Add(mismatches)
+	s.o.stats.Mismatches.Add(mismatches)
 	s.feed.Done(c, s.verdicts)
 	return nil
 }

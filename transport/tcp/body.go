@@ -60,7 +60,7 @@ func (s *stream) sendChunk(ctx context.Context, sl *slot) error {
 	if err := s.flush(ctx, false); err != nil {
 		return err
 	}
-	s.o.stats.chunks.Add(1)
+	s.o.stats.Chunks.Add(1)
 	return nil
 }
 
@@ -184,9 +184,9 @@ func (s *stream) block(ctx context.Context, f *os.File, fd uintptr, off int64, b
 	if !*plain {
 		start := time.Now()
 		sent, err = s.sock.sendfile(fd, off, len(buf))
-		s.o.stats.wiring.since(start)
-		s.o.stats.sendfile.Add(int64(sent))
-		s.o.stats.bytes.Add(int64(sent))
+		s.o.stats.Wiring.Since(start)
+		s.o.stats.Sendfile.Add(int64(sent))
+		s.o.stats.Bytes.Add(int64(sent))
 		var fe *fileError
 		if err == nil && sent < len(buf) {
 			return sent, transport.ErrSourceShort, nil
@@ -203,9 +203,9 @@ func (s *stream) block(ctx context.Context, f *os.File, fd uintptr, off int64, b
 	}
 	start := time.Now()
 	n, err := s.sock.Write(rest)
-	s.o.stats.wiring.since(start)
-	s.o.stats.copied.Add(int64(n))
-	s.o.stats.bytes.Add(int64(n))
+	s.o.stats.Wiring.Since(start)
+	s.o.stats.Copied.Add(int64(n))
+	s.o.stats.Bytes.Add(int64(n))
 	return sent + n, nil, err
 }
 
@@ -213,7 +213,7 @@ func (s *stream) block(ctx context.Context, f *os.File, fd uintptr, off int64, b
 func (s *stream) read(f *os.File, b []byte, off int64) (bad error) {
 	start := time.Now()
 	_, err := f.ReadAt(b, off)
-	s.o.stats.reading.since(start)
+	s.o.stats.Reading.Since(start)
 	switch err {
 	case nil:
 		return nil
@@ -230,7 +230,7 @@ func sourceFailed(err error) error {
 func (s *stream) digest(b []byte) {
 	start := time.Now()
 	s.hasher.Write(b)
-	s.o.stats.hashing.since(start)
+	s.o.stats.Hashing.Since(start)
 }
 
 func (s *stream) hashZeros(n int64) {
@@ -239,5 +239,5 @@ func (s *stream) hashZeros(n int64) {
 	}
 	start := time.Now()
 	chunkio.WriteZeros(&s.hasher, n)
-	s.o.stats.hashing.since(start)
+	s.o.stats.Hashing.Since(start)
 }

@@ -100,7 +100,7 @@ func (o *outgoing) connect(ctx context.Context, stream int) (_ *sock, err error)
 	case r.Features&wire.Verifies != features(o.opt.Verify):
 		return nil, errors.New("source and target do not agree on whether to verify")
 	}
-	o.stats.streams.Add(1)
+	o.stats.Streams.Add(1)
 	s.pace(o.pacer.Rate())
 	return s, nil
 }

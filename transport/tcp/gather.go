@@ -132,9 +132,9 @@ func (s *stream) flush(ctx context.Context, more bool) error {
 	} else {
 		err = s.sock.writeAll(g.pieces)
 	}
-	s.o.stats.wiring.since(start)
-	s.o.stats.copied.Add(g.content)
-	s.o.stats.bytes.Add(g.content)
+	s.o.stats.Wiring.Since(start)
+	s.o.stats.Copied.Add(g.content)
+	s.o.stats.Bytes.Add(g.content)
 	clear(g.pieces)
 	g.pieces, g.content = g.pieces[:0], 0
 	return err

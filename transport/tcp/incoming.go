@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/xferd/xferd/transport"
+	"github.com/xferd/xferd/transport/internal/tally"
 )
 
 // incoming is an edge at the target.
@@ -17,7 +18,7 @@ type incoming struct {
 	grant  transport.Grant
 	ctx    context.Context
 	cancel context.CancelFunc
-	stats  counters
+	stats  tally.Counters
 
 	mu     sync.Mutex
 	closed bool
@@ -44,7 +45,7 @@ func (in *incoming) Grant() transport.Grant {
 }
 
 // Stats implements transport.Incoming.
-func (in *incoming) Stats() transport.Stats { return in.stats.read() }
+func (in *incoming) Stats() transport.Stats { return in.stats.Read() }
 
 // Close implements transport.Incoming: the fence. It must not be called from
 // within the sink.

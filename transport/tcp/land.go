@@ -35,7 +35,7 @@ func (r *receiver) take(landings []transport.Landing) error {
 	for i := range r.arrivals {
 		a := &r.arrivals[i]
 		if chunkio.Judge(a, &r.seals[i], r.in.opt.Verify); a.Code == transport.Mismatch {
-			r.in.stats.mismatches.Add(1)
+			r.in.stats.Mismatches.Add(1)
 		}
 	}
 	return nil
@@ -113,7 +113,7 @@ func (r *receiver) extent(a *transport.Arrival, l *transport.Landing) error {
 		if hash && seg.Offset > at {
 			start := time.Now()
 			chunkio.WriteZeros(&r.hasher, seg.Offset-at)
-			r.in.stats.hashing.since(start)
+			r.in.stats.Hashing.Since(start)
 		}
 		at = seg.End()
 		for off, left := seg.Offset, seg.Length; left > 0; {
@@ -131,7 +131,7 @@ func (r *receiver) extent(a *transport.Arrival, l *transport.Landing) error {
 			if hash {
 				start := time.Now()
 				r.hasher.Write(part)
-				r.in.stats.hashing.since(start)
+				r.in.stats.Hashing.Since(start)
 			}
 			if l.File != nil && a.Err == nil {
 				start := time.Now()
@@ -139,7 +139,7 @@ func (r *receiver) extent(a *transport.Arrival, l *transport.Landing) error {
 					a.Code, a.Err = transport.Refused, fmt.Errorf("place the extent: %w", err)
 					hash = false
 				}
-				r.in.stats.placing.since(start)
+				r.in.stats.Placing.Since(start)
 			}
 			off += int64(len(part))
 			left -= int64(len(part))
@@ -149,7 +149,7 @@ func (r *receiver) extent(a *transport.Arrival, l *transport.Landing) error {
 		if a.End() > at {
 			start := time.Now()
 			chunkio.WriteZeros(&r.hasher, a.End()-at)
-			r.in.stats.hashing.since(start)
+			r.in.stats.Hashing.Since(start)
 		}
 		a.Digest = r.hasher.Sum128().Bytes()
 	}
@@ -185,10 +185,10 @@ func (r *receiver) receive(b []byte) error {
 	}
 	start := time.Now()
 	err := r.fill(b)
-	r.in.stats.wiring.since(start)
+	r.in.stats.Wiring.Since(start)
 	r.left -= int64(len(b))
-	r.in.stats.bytes.Add(int64(len(b)))
-	r.in.stats.copied.Add(int64(len(b)))
+	r.in.stats.Bytes.Add(int64(len(b)))
+	r.in.stats.Copied.Add(int64(len(b)))
 	return err
 }
 

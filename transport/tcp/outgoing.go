@@ -8,6 +8,7 @@ import (
 
 	"github.com/xferd/xferd/internal/pace"
 	"github.com/xferd/xferd/transport"
+	"github.com/xferd/xferd/transport/internal/tally"
 )
 
 // outgoing is an edge at the source.
@@ -17,7 +18,7 @@ type outgoing struct {
 	grant transport.Grant
 	opt   transport.DialOptions
 	pacer *pace.Pacer
-	stats counters
+	stats tally.Counters
 	first *sock // opened by Dial, taken by Run
 
 	life  context.Context // until Close
@@ -137,7 +138,7 @@ func (o *outgoing) SetMaxRate(bytesPerSecond int64) {
 
 // Stats implements transport.Outgoing.
 func (o *outgoing) Stats() transport.Stats {
-	s := o.stats.read()
+	s := o.stats.Read()
 	s.PaceTime = o.pacer.Waited()
 	return s
 }

@@ -61,7 +61,7 @@ func (in *incoming) receive(conn *net.TCPConn, stream int) error {
 	})
 	defer stop()
 	defer conn.Close()
-	in.stats.streams.Add(1)
+	in.stats.Streams.Add(1)
 	r := &receiver{in: in, ctx: in.ctx, conn: conn}
 
 	over := make(chan struct{})
@@ -117,7 +117,7 @@ func (r *receiver) chunks() error {
 func (r *receiver) prefix() (p wire.Prefix, err error) {
 	var b [wire.PrefixSize]byte
 	start := time.Now()
-	defer r.in.stats.wiring.since(start)
+	defer r.in.stats.Wiring.Since(start)
 	if err = r.conn.SetReadDeadline(time.Time{}); err != nil {
 		return p, err
 	}
@@ -141,7 +141,7 @@ func (r *receiver) prefix() (p wire.Prefix, err error) {
 func (r *receiver) read(n int) error {
 	r.payload = slices.Grow(r.payload[:0], n)[:n]
 	start := time.Now()
-	defer r.in.stats.wiring.since(start)
+	defer r.in.stats.Wiring.Since(start)
 	return r.fill(r.payload)
 }
 
@@ -192,7 +192,7 @@ func (r *receiver) chunk() error {
 	if len(verdicts) != len(r.arrivals) {
 		return tellError{fmt.Errorf("sink gave %d verdicts for %d extents", len(verdicts), len(r.arrivals))}
 	}
-	r.in.stats.chunks.Add(1)
+	r.in.stats.Chunks.Add(1)
 	return r.answer(verdicts)
 }
 

@@ -138,7 +138,7 @@ func (s *stream) next(ctx context.Context) (*transport.Chunk, error) {
 	start := time.Now()
 	c, err := s.feed.Next(ctx, s.n)
 	if err != io.EOF { // what was waited for at the end is no longer the source
-		s.o.stats.reading.since(start)
+		s.o.stats.Reading.Since(start)
 	}
 	if err == nil && s.following != nil {
 		s.following()
@@ -186,7 +186,7 @@ func (s *stream) room() error {
 		for s.count == window && !s.dead {
 			s.moved.Wait()
 		}
-		s.o.stats.wiring.since(start)
+		s.o.stats.Wiring.Since(start)
 	}
 	if s.dead {
 		return net.ErrClosed

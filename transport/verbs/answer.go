@@ -19,7 +19,7 @@ func (l *landing) run() error {
 				select {
 				case a := <-l.work:
 					if first {
-						l.in.stats.streams.Add(1)
+						l.in.stats.Streams.Add(1)
 						first = false
 					}
 					if err := l.land(a); err != nil {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/xferd/xferd/transport"
+	"github.com/xferd/xferd/transport/internal/tally"
 )
 
 // incoming is an edge at the target.
@@ -25,7 +26,7 @@ type incoming struct {
 	token  [32]byte
 	ctx    context.Context
 	cancel context.CancelCauseFunc
-	stats  counters
+	stats  tally.Counters
 
 	mu     sync.Mutex
 	closed bool
@@ -51,7 +52,11 @@ func (in *incoming) Grant() transport.Grant {
 }
 
 // Stats implements transport.Incoming.
-func (in *incoming) Stats() transport.Stats { return in.stats.read() }
+func (in *incoming) Stats() transport.Stats {
+	s := in.stats.Read()
+	s.CopiedBytes = s.Bytes
+	return s
+}
 
 // Close implements transport.Incoming: the fence. Its error says that memory had
 // to be quarantined; even then nothing of the edge reaches the sink any more. It

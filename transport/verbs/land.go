@@ -169,7 +169,7 @@ func (l *landing) land(a arrived) error {
 	if err := wire.DecodeTrailer(tail, seq, sl.seals); err != nil {
 		return err
 	}
-	in.stats.wiring.since(start)
+	in.stats.Wiring.Since(start)
 	places, err := in.sink.Place(l.ctx, seq, extents)
 	if err == nil && len(places) != n {
 		err = fmt.Errorf("sink gave %d landings for %d extents", len(places), n)
@@ -186,12 +186,12 @@ func (l *landing) land(a arrived) error {
 		sl.arrivals[i] = transport.Arrival{ExtentHeader: extents[i]}
 		l.place(sl, i, &places[i], mem)
 	}
-	in.stats.bytes.Add(total)
+	in.stats.Bytes.Add(total)
 	verdicts := in.sink.Landed(l.ctx, seq, sl.arrivals)
 	if len(verdicts) != n {
 		return fmt.Errorf("sink gave %d verdicts for %d extents", len(verdicts), n)
 	}
-	in.stats.chunks.Add(1)
+	in.stats.Chunks.Add(1)
 	sl.answers = chunkio.Answers(sl.answers[:0], sl.arrivals, verdicts)
 	clear(sl.arrivals)
 	l.signs.paid()
@@ -209,12 +209,12 @@ func (l *landing) place(sl *inSlot, i int, p *transport.Landing, mem []byte) {
 	if l.in.opt.Verify {
 		start := time.Now()
 		a.Digest = chunkio.Digest(&sl.hasher, &a.ExtentHeader, mem)
-		l.in.stats.hashing.since(start)
+		l.in.stats.Hashing.Since(start)
 	}
 	a.Mem = mem
 	chunkio.Judge(a, &sl.seals[i], l.in.opt.Verify)
 	if a.Code == transport.Mismatch {
-		l.in.stats.mismatches.Add(1)
+		l.in.stats.Mismatches.Add(1)
 	}
 	if a.Err != nil || p.File == nil {
 		return
@@ -228,5 +228,5 @@ func (l *landing) place(sl *inSlot, i int, p *transport.Landing, mem []byte) {
 		}
 		mem = mem[seg.Length:]
 	}
-	l.in.stats.placing.since(start)
+	l.in.stats.Placing.Since(start)
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/xferd/xferd/rdma"
 	"github.com/xferd/xferd/transport"
 	"github.com/xferd/xferd/transport/internal/chunkio"
+	"github.com/xferd/xferd/transport/internal/tally"
 )
 
 // outgoing is an edge at the source.
@@ -25,7 +26,7 @@ type outgoing struct {
 	opt     transport.DialOptions
 	control transport.Control
 	pacer   *pace.Pacer
-	stats   counters
+	stats   tally.Counters
 
 	paths    []path
 	s        *session
@@ -216,7 +217,7 @@ func (o *outgoing) stream(ctx context.Context, f transport.Feed, i int) error {
 		case <-ctx.Done():
 			return nil
 		}
-		o.stats.wiring.since(start)
+		o.stats.Wiring.Since(start)
 		c, err := f.Next(ctx, i)
 		if err != nil {
 			o.free <- sl
@@ -226,7 +227,7 @@ func (o *outgoing) stream(ctx context.Context, f transport.Feed, i int) error {
 			return err
 		}
 		if first {
-			o.stats.streams.Add(1)
+			o.stats.Streams.Add(1)
 			first = false
 		}
 		o.mu.Lock()
@@ -257,7 +258,8 @@ func (o *outgoing) SetMaxRate(bytesPerSecond int64) { o.pacer.Set(bytesPerSecond
 
 // Stats implements transport.Outgoing.
 func (o *outgoing) Stats() transport.Stats {
-	s := o.stats.read()
+	s := o.stats.Read()
+	s.CopiedBytes = s.Bytes
 	s.PaceTime = o.pacer.Waited()
 	return s
 }

@@ -80,7 +80,7 @@ func (o *outgoing) fill(sl *outSlot, i int, at int64) int64 {
 		} else if seal.State == wire.Sound {
 			start := time.Now()
 			_, bad = o.t.files.ReadAt(b.File, part, b.FileOffset)
-			o.stats.reading.since(start)
+			o.stats.Reading.Since(start)
 		}
 		switch {
 		case bad == nil:
@@ -100,7 +100,7 @@ func (o *outgoing) fill(sl *outSlot, i int, at int64) int64 {
 	default:
 		start := time.Now()
 		seal.Digest = chunkio.Digest(&sl.hasher, &e.ExtentHeader, sl.data[from:at])
-		o.stats.hashing.since(start)
+		o.stats.Hashing.Since(start)
 	}
 	return at
 }
@@ -148,7 +148,7 @@ func (o *outgoing) post(sl *outSlot, cell int, generation uint16) error {
 		d.outstanding.Add(-1) // the signaled one is the last
 		return d.blame(fmt.Errorf("request %d of %d: %w", n+1, len(sl.reqs), err))
 	}
-	o.stats.bytes.Add(bytes)
+	o.stats.Bytes.Add(bytes)
 	return nil
 }
 

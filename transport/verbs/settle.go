@@ -62,7 +62,7 @@ func (o *outgoing) settle(sl *outSlot) {
 	o.stall.paid()
 	o.leave()
 	o.mu.Unlock()
-	o.stats.chunks.Add(1)
+	o.stats.Chunks.Add(1)
 	f.Done(c, verdicts)
 	o.free <- sl
 }
@@ -80,7 +80,7 @@ func (o *outgoing) leave() {
 func (o *outgoing) verdicts(sl *outSlot) []transport.Verdict {
 	var mismatches int64
 	sl.verdicts, mismatches = chunkio.Verdicts(sl.verdicts[:0], sl.answers, sl.seals, sl.errs)
-	o.stats.mismatches.Add(mismatches)
+	o.stats.Mismatches.Add(mismatches)
 	return sl.verdicts
 }
 
