@@ -158,6 +158,10 @@ type Landing struct {
 	// nil the transport gathers the segments in leased memory and hands them
 	// over in Arrival.Mem.
 	File *os.File
+	// Unsynced says that nobody will wait for File to be on its device: then the
+	// page cache is the fastest place for the bytes, and the transport must not
+	// go past it.
+	Unsynced bool
 }
 
 // Arrival is one extent that arrived.

@@ -51,7 +51,7 @@ func (s *sink) Place(ctx context.Context, _ uint64, extents []transport.ExtentHe
 			s.endLease(f, &extents[i], func() { s.doom(f, terr) })
 			continue
 		}
-		landings[i].File = t.f.OS()
+		landings[i].File, landings[i].Unsynced = t.f.OS(), !s.opt.durable()
 	}
 	return landings, nil
 }

@@ -44,8 +44,12 @@ func coldFile(t *testing.T, data []byte) *os.File {
 // A last piece that fits no alignment goes to a file as it is: past the page cache
 // all but the last page, and through it where the file is too small to be worth it.
 func TestD5UnalignedTail(t *testing.T) {
-	for _, from := range []int64{1, size + 4711, size + 4712} {
-		t.Run(fmt.Sprint("from ", from), func(t *testing.T) {
+	for _, c := range []struct {
+		from     int64
+		unsynced bool
+	}{{1, false}, {1, true}, {size + 4711, false}, {size + 4712, false}} {
+		from := c.from
+		t.Run(fmt.Sprintf("from %d, unsynced %v", from, c.unsynced), func(t *testing.T) {
 			data := content(size + 4711)
 			src := coldFile(t, data)
 			dst, err := os.Create(t.TempDir() + "/f")
@@ -58,7 +62,7 @@ func TestD5UnalignedTail(t *testing.T) {
 			}
 			inBubble(t, setup{limits: Limits{DirectFrom: from}}, func(t *testing.T, r *rig) {
 				s := newStore(len(data))
-				s.file = dst
+				s.file, s.unsynced = dst, c.unsynced
 				e := r.connect(t, s)
 				e.feed = transporttest.NewFeed(onFile(chunks(data, nil), src)...)
 				if err := <-e.startFeed(t.Context()); err != nil {
@@ -76,6 +80,12 @@ func TestD5UnalignedTail(t *testing.T) {
 				t.Logf("%d bytes read and %d written past the page cache", read, written)
 				if from > int64(len(data)) && read+written > 0 {
 					t.Error("a small file went past the page cache")
+				}
+				if c.unsynced {
+					if written > 0 {
+						t.Error("what nobody syncs went past the page cache")
+					}
+					return
 				}
 				if want := int64(len(data)) &^ (chunkSize - 1); from == 1 && hasDirect(t) && (read != want || written != want) {
 					t.Errorf("want %d each", want)

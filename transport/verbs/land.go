@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -221,8 +222,12 @@ func (l *landing) place(sl *inSlot, i int, p *transport.Landing, mem []byte) {
 	}
 	a.Mem = nil
 	start := time.Now()
+	write := l.in.t.files.WriteAt
+	if p.Unsynced {
+		write = (*os.File).WriteAt
+	}
 	for _, seg := range a.Segments {
-		if _, err := l.in.t.files.WriteAt(p.File, mem[:seg.Length], seg.Offset); err != nil {
+		if _, err := write(p.File, mem[:seg.Length], seg.Offset); err != nil {
 			a.Code, a.Err, a.Digest = transport.Refused, fmt.Errorf("place the extent: %w", err), transport.Digest{}
 			break
 		}

@@ -21,9 +21,10 @@ const chunkSize = 64 << 10
 // store is the target's side of one entry: a sink that keeps the bytes and the
 // record of what landed.
 type store struct {
-	place  func(ctx context.Context, offset int64) error // first in Place, if set
-	landed func(offset int64)                            // first in Landed, if set
-	file   *os.File                                      // extents go there, if set
+	place    func(ctx context.Context, offset int64) error // first in Place, if set
+	landed   func(offset int64)                            // first in Landed, if set
+	file     *os.File                                      // extents go there, if set
+	unsynced bool                                          // of file
 
 	mu     sync.Mutex
 	data   []byte
@@ -43,7 +44,7 @@ func (s *store) Place(ctx context.Context, _ uint64, extents []transport.ExtentH
 				return nil, err
 			}
 		}
-		l[i].File = s.file
+		l[i].File, l[i].Unsynced = s.file, s.unsynced
 	}
 	return l, nil
 }
