@@ -191,7 +191,8 @@ func testStreams(t *testing.T, s *suite) {
 		t.Fatal(err)
 	}
 	feed.allPlaced(t)
-	if st := e.out.Stats(); st.Streams != streams || sink.most != streams {
+	// One that has several chunks on their way may leave nothing to the last.
+	if st := e.out.Stats(); st.Streams < 2 || st.Streams > streams || sink.most != streams {
 		t.Errorf("%d streams opened, %d at work at once", st.Streams, sink.most)
 	}
 	if string(sink.content(t, 1)) != string(data) {
