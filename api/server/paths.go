@@ -221,7 +221,7 @@ func piecesIn(m *xferv1.TransferSpec, s *transfer.Spec) error {
 			return invalid("spec.pieces.path_index", "%d is past the %d paths", k, len(paths))
 		case off < 0, dest < 0:
 			return invalid("spec.pieces", "piece %d has a negative offset", i)
-		case length < -1, length == 0:
+		case length < -1:
 			return invalid("spec.pieces.length", "%d is neither a length nor -1", length)
 		case length > math.MaxInt64-off, length > math.MaxInt64-dest:
 			return invalid("spec.pieces.length", "piece %d ends past 2^63", i)
@@ -231,9 +231,11 @@ func piecesIn(m *xferv1.TransferSpec, s *transfer.Spec) error {
 	return disjoint(s.Pieces)
 }
 
-// disjoint refuses pieces that overlap at the destination.
+// disjoint refuses pieces that overlap at the destination. Empty ones are
+// nowhere: a merge has partitions without a record.
 func disjoint(pieces []transfer.Piece) error {
-	sorted := slices.SortedFunc(slices.Values(pieces), func(a, b transfer.Piece) int { return cmp.Compare(a.DestOffset, b.DestOffset) })
+	full := slices.DeleteFunc(slices.Clone(pieces), func(p transfer.Piece) bool { return p.Length == 0 })
+	sorted := slices.SortedFunc(slices.Values(full), func(a, b transfer.Piece) int { return cmp.Compare(a.DestOffset, b.DestOffset) })
 	for i := 1; i < len(sorted); i++ {
 		a, b := sorted[i-1], sorted[i]
 		if a.Length < 0 && a.DestOffset != b.DestOffset {

@@ -64,6 +64,13 @@ func TestSpecValidation(t *testing.T) {
 		{"a plain copy", func(*xferv1.TransferSpec) {}, ok},
 		{"a sync", mirror, ok},
 		{"an assembly", assemble, ok},
+		{"an empty piece among others", func(m *xferv1.TransferSpec) {
+			assemble(m)
+			m.Pieces.PathIndex = append(m.Pieces.PathIndex, 0, 0)
+			m.Pieces.Offset = append(m.Pieces.Offset, 3, 3)
+			m.Pieces.Length = append(m.Pieces.Length, 0, 0)
+			m.Pieces.DestOffset = append(m.Pieces.DestOffset, 10, 5)
+		}, ok},
 
 		{"no source", func(m *xferv1.TransferSpec) { m.Sources = nil }, transfer.BadPath},
 		{"empty source", func(m *xferv1.TransferSpec) { sources(m, "") }, transfer.BadPath},
@@ -213,7 +220,7 @@ func TestSpecValidation(t *testing.T) {
 		{"columns differ", func(m *xferv1.TransferSpec) { assemble(m); m.Pieces.Offset = m.Pieces.Offset[:1] }, transfer.InvalidSpec},
 		{"no such path", func(m *xferv1.TransferSpec) { assemble(m); m.Pieces.PathIndex[1] = math.MaxUint32 }, transfer.InvalidSpec},
 		{"piece before 0", func(m *xferv1.TransferSpec) { assemble(m); m.Pieces.Offset[0] = -1 }, transfer.InvalidSpec},
-		{"piece of 0", func(m *xferv1.TransferSpec) { assemble(m); m.Pieces.Length[0] = 0 }, transfer.InvalidSpec},
+		{"piece of -2", func(m *xferv1.TransferSpec) { assemble(m); m.Pieces.Length[0] = -2 }, transfer.InvalidSpec},
 		{"piece past 2^63", func(m *xferv1.TransferSpec) { assemble(m); m.Pieces.Length[0] = math.MaxInt64; m.Pieces.Offset[0] = 1 }, transfer.InvalidSpec},
 		{"pieces overlap", func(m *xferv1.TransferSpec) { assemble(m); m.Pieces.DestOffset[1] = 9 }, transfer.InvalidSpec},
 		{"open piece in the middle", func(m *xferv1.TransferSpec) { assemble(m); m.Pieces.DestOffset[0] = 99 }, transfer.InvalidSpec},

@@ -85,3 +85,48 @@ func TestP1AnotherAssemblyIsAnotherVersion(t *testing.T) {
 		}
 	}
 }
+
+// A merge has partitions without a record: empty pieces go nowhere, between
+// nodes and within one, and of nothing else an empty file is made.
+func TestEmptyPieces(t *testing.T) {
+	t.Parallel()
+	c, dirs := useShared(t)
+	tree := newTree(t, dirs[0])
+	src := tree.file("parts", 0)
+	if err := os.WriteFile(src, []byte("abcdef"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	api := c.dial(t)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	for _, v := range []struct {
+		name    string
+		lengths [3]int64
+		want    string
+	}{{"some", [3]int64{3, 0, 3}, "abcdef"}, {"all", [3]int64{0, 0, 0}, ""}} {
+		for i, node := range []string{"n2", "n1"} {
+			dst := filepath.Join(dirs[1-i], "merged-"+v.name)
+			s, err := api.Submit(ctx, "", &xferv1.TransferSpec{
+				Mode: xferv1.Mode_MODE_ASSEMBLE, SourceNode: "n1", TargetNode: node,
+				Pieces: &xferv1.Pieces{
+					Paths: [][]byte{[]byte(src)}, PathIndex: []uint32{0, 0, 0}, Offset: []int64{0, 3, 3},
+					Length: v.lengths[:], DestOffset: []int64{0, 3, 3},
+				},
+				Destination: &xferv1.Destination{Destination: &xferv1.Destination_Path{Path: []byte(dst)}},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			tr, err := api.Wait(ctx, s.GetName())
+			if err == nil {
+				err = client.TransferError(tr)
+			}
+			if err != nil {
+				t.Fatalf("%s to %s: %v", v.name, node, err)
+			}
+			if got, err := os.ReadFile(dst); err != nil || string(got) != v.want {
+				t.Errorf("%s to %s: %q, %v", v.name, node, got, err)
+			}
+		}
+	}
+}

@@ -1414,7 +1414,8 @@ type Pieces struct {
 	PathIndex []uint32 `protobuf:"varint,2,rep,packed,name=path_index,json=pathIndex,proto3" json:"path_index,omitempty"`
 	// Bytes from the start of the file.
 	Offset []int64 `protobuf:"varint,3,rep,packed,name=offset,proto3" json:"offset,omitempty"`
-	// Number of bytes; -1 is up to the end of the file.
+	// Number of bytes; -1 is up to the end of the file. A part of 0 bytes is
+	// looked for at the source, and goes nowhere.
 	Length []int64 `protobuf:"varint,4,rep,packed,name=length,proto3" json:"length,omitempty"`
 	// Bytes from the start of the destination.
 	DestOffset    []int64 `protobuf:"varint,5,rep,packed,name=dest_offset,json=destOffset,proto3" json:"dest_offset,omitempty"`
