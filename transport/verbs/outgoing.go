@@ -20,6 +20,7 @@ import (
 
 // outgoing is an edge at the source.
 type outgoing struct {
+
 	t       *Transport
 	edge    transport.Edge
 	grant   transport.Grant
@@ -27,6 +28,7 @@ type outgoing struct {
 	control transport.Control
 	pacer   *pace.Pacer
 	stats   tally.Counters
+	causes  causes
 
 	paths    []path
 	s        *session
@@ -129,8 +131,7 @@ func (o *outgoing) Run(ctx context.Context, f transport.Feed) error {
 	ended := make(chan struct{})
 	answers.Go(func() {
 		if err := o.receive(ctx, ended); err != nil {
-			o.awaitCause(ctx, err)
-			o.fail(err)
+			o.targetSays(ctx, err)
 		}
 	})
 	for i := range min(max(o.opt.Streams, 1), len(o.slots)) {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"time"
 
 	"github.com/xferd/xferd/internal/wire"
 	"github.com/xferd/xferd/rdma"
@@ -26,7 +24,7 @@ func (o *outgoing) take(d *domain, wc *rdma.WorkCompletion) {
 	if err != nil {
 		// The first one is the cause, the rest follows from it. Some drivers flush
 		// the cause too.
-		o.fail(d.blame(err))
+		o.deviceSays(d.blame(err))
 		return
 	}
 	if wc.ID&unsignaledID != 0 {
@@ -108,26 +106,6 @@ func (o *outgoing) receive(ctx context.Context, ended chan<- struct{}) error {
 		}
 		close(ended)
 		return nil
-	}
-}
-
-// causeFirst is how long the device has to say what it knows of an error of a rail
-// that the target told first.
-const causeFirst = 200 * time.Millisecond
-
-// awaitCause gives the device the word before a target that says that a rail
-// failed: what the target saw may only follow from what this end's device reports in
-// a moment. Whichever is first in o.fail counts.
-func (o *outgoing) awaitCause(ctx context.Context, err error) {
-	p, ok := errors.AsType[*peerError](err)
-	if !ok || p.rail < 0 || !slices.ContainsFunc(o.s.domains, func(d *domain) bool { return d.path.peer == p.rail && d.outstanding.Load() > 0 }) {
-		return
-	}
-	timer := time.NewTimer(causeFirst)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
 	}
 }
 
