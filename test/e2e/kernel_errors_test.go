@@ -23,7 +23,6 @@ func TestErrorsOfTheKernel(t *testing.T) {
 		inject       string
 	}{
 		{"SourceCannotBeRead", "SOURCE_IO_ERROR", 5, 0, "bad/file", "inject=sendfile,pread64,preadv,read:error=EIO"},
-		{"SourceHasNoDescriptors", "LOCAL_FD_LIMIT", 5, 0, "bad", "inject=openat2,openat:error=EMFILE"},
 		{"DestinationHasNoQuota", "DEST_QUOTA", 8, 1, "bad", "inject=openat2,openat:error=EDQUOT"},
 		{"DestinationHasNoDescriptors", "LOCAL_FD_LIMIT", 5, 1, "bad", "inject=openat2,openat:error=EMFILE"},
 		{"DestinationIsBroken", "DEST_IO_ERROR", 4, 1, "bad", "inject=openat2,openat,renameat2:error=EIO"},
@@ -65,6 +64,22 @@ func TestErrorsOfTheKernel(t *testing.T) {
 			equal(t, src, dst)
 		})
 	}
+}
+
+// A source without descriptors is waited for: no file fails for want of one.
+func TestSourceHasNoDescriptors(t *testing.T) {
+	t.Parallel()
+	c, f := useFarm(t, 2)
+	src, dst := filepath.Join(f.daemons[0].data, "src"), filepath.Join(f.daemons[1].data, "dst")
+	tree := newTree(t, src)
+	tree.file("good/file", 2<<20)
+	tree.file("bad/file", 2<<20)
+	stop := traceCalls(t, f.daemons[0].pid(), "-P", filepath.Join(src, "bad"), "-e", "inject=openat2,openat:error=EMFILE")
+	name := c.detach(t, "cp", "n1:"+src, "n2:"+dst)
+	c.until(t, name, "it waits for descriptors", func(tr *xferv1.Transfer) bool { return tr.GetWaitingReason() == "LOCAL_FD_LIMIT" })
+	stop()
+	c.until(t, name, "it is over", func(tr *xferv1.Transfer) bool { return tr.GetState() == xferv1.State_STATE_SUCCEEDED })
+	equal(t, src, dst)
 }
 
 // A sync that fails discards the file: it is not published, and not tried again.

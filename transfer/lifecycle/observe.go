@@ -29,7 +29,7 @@ type observer struct {
 	progress sender.Progress
 	now      published // by this attempt
 	good     int64     // entries that were published or the same already
-	advanced bool      // something moved in this attempt
+	gained   bool      // something is at the target that was not before this attempt
 	dirty    bool
 }
 
@@ -132,10 +132,12 @@ func (o *observer) ending(s *sender.Summary) (transfer.State, *transfer.Error) {
 	return decide(o.good, o.c.EntriesFailed, s)
 }
 
+// moved reports whether the attempt brought the transfer further. An attempt that
+// only found again what earlier ones had done did not.
 func (o *observer) moved() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.advanced
+	return o.gained
 }
 
 // Opened implements sender.Observer.
@@ -172,7 +174,7 @@ func (o *observer) Progress(p sender.Progress) {
 	last := o.progress
 	o.progress, o.dirty = p, true
 	if p.BytesDone > last.BytesDone || p.Entries > last.Entries || p.Stats.Bytes > last.Stats.Bytes {
-		o.advanced = true
+		o.gained = o.gained || p.BytesDone > last.BytesDone
 		o.dog.feed()
 	}
 	c := &o.c
@@ -197,7 +199,7 @@ func (o *observer) Result(r transfer.Result) {
 	o.dog.feed()
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.dirty, o.advanced = true, true
+	o.dirty, o.gained = true, o.gained || !known && r.Outcome == transfer.OutcomePublished
 	c := &o.c
 	if (r.Outcome == transfer.OutcomePublished || r.Outcome == transfer.OutcomeSame) && r.Kind != transfer.KindEndDir {
 		o.good++ // the end of a directory is nothing that a user asked for

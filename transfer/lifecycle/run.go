@@ -32,7 +32,8 @@ func (j *job) run(ctx context.Context) {
 			return
 		}
 		moved, err := j.attempt(ctx, w)
-		if transfer.ReasonOf(err) == transfer.NodeBusy {
+		busy := transfer.ReasonOf(err) == transfer.NodeBusy
+		if busy {
 			w.feed() // the target is there and says that its turn comes
 		}
 		if ctx.Err() != nil {
@@ -49,6 +50,7 @@ func (j *job) run(ctx context.Context) {
 		if moved {
 			failures = 0
 		}
+		w.attempted(moved || busy)
 		failures++
 		j.vacate()
 		j.wait(ctx, w, failures)

@@ -16,6 +16,7 @@ type watchdog struct {
 
 	mu   sync.Mutex
 	last time.Time // of the latest progress
+	idle time.Time // when the first attempt ended, of those that gained nothing; or zero
 	err  *transfer.Error
 }
 
@@ -26,10 +27,29 @@ func (w *watchdog) feed() {
 	w.mu.Unlock()
 }
 
+// attempted notes that an attempt failed. Within one, looking through a tree
+// again is progress, since that may take long; but attempts that gain nothing
+// have together as much patience as one of them.
+func (w *watchdog) attempted(gained bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case gained:
+		w.idle = time.Time{}
+	case w.idle.IsZero():
+		w.idle = time.Now()
+	default:
+		w.last = w.idle
+	}
+}
+
 // excuse takes time off that does not count as without progress.
 func (w *watchdog) excuse(d time.Duration) {
 	w.mu.Lock()
 	w.last = w.last.Add(d)
+	if !w.idle.IsZero() {
+		w.idle = w.idle.Add(d)
+	}
 	w.mu.Unlock()
 }
 
