@@ -20,7 +20,6 @@ import (
 
 // outgoing is an edge at the source.
 type outgoing struct {
-
 	t       *Transport
 	edge    transport.Edge
 	grant   transport.Grant
