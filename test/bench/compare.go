@@ -93,6 +93,9 @@ func once(ctx context.Context, c contender, w workload, root string, sync bool, 
 		return usage{}, err
 	}
 	defer os.RemoveAll(dst)
+	if err := prepare(w.bytes+w.bytes/8, c.daemons); err != nil {
+		return usage{}, err
+	}
 	u, err := measure(c.daemons, trace, func(u *usage) error {
 		if err := c.copy(ctx, u, w, dst); err != nil {
 			return err
