@@ -35,14 +35,17 @@ func (t *Transport) dial(ctx context.Context, edge transport.Edge, g transport.G
 	if err != nil {
 		return nil, err
 	}
+	parent := ctx
 	ctx, cancel := context.WithTimeoutCause(ctx, t.cfg.Limits.Handshake, fmt.Errorf("no session within %s", t.cfg.Limits.Handshake))
 	defer cancel()
 	rails, err := t.cfg.Rails()
 	if err != nil {
+		t.ledger.fellBack(edge.Peer, nil, reasonOf(err))
 		return nil, err
 	}
 	paths, err := choosePaths(rails, offered.Rails, t.cfg.Route)
 	if err != nil {
+		t.ledger.fellBack(edge.Peer, nil, reasonOf(err))
 		return nil, err
 	}
 	out := newOutgoing(t, edge, g, o)
@@ -51,7 +54,11 @@ func (t *Transport) dial(ctx context.Context, edge transport.Edge, g transport.G
 		if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
 			err = fmt.Errorf("%w: %w", cause, err)
 		}
-		return nil, out.ended(errors.Join(err, out.end()))
+		err = errors.Join(err, out.end())
+		if parent.Err() == nil {
+			out.fellBack(err)
+		}
+		return nil, out.ended(err)
 	}
 	return out, nil
 }
@@ -107,7 +114,11 @@ func (o *outgoing) bringUp(ctx context.Context, paths []path) error {
 		}
 		return err
 	}
-	return o.granted(&g)
+	if err := o.granted(&g); err != nil {
+		return err
+	}
+	o.s.cameUp()
+	return nil
 }
 
 // open makes queue pairs and makes memory known to the devices. Blocks.
@@ -115,10 +126,8 @@ func (o *outgoing) open(paths []path, slot, cells *slab, most int) error {
 	l := &o.t.cfg.Limits
 	writes := int((o.opt.ChunkSize+writeSize-1)/writeSize) + 2 // and the header, and the immediate
 	for _, p := range paths {
-		d, err := openDomain(p, depths{send: most*writes + 3, receive: 1, pairs: l.QueuePairs}, 0)
-		o.s.domains = append(o.s.domains, d)
-		if err != nil {
-			return d.blame(err)
+		if err := o.s.open(p, depths{send: most*writes + 3, receive: 1, pairs: l.QueuePairs}, 0); err != nil {
+			return err
 		}
 	}
 	if err := o.s.register(cells, 0); err != nil {
@@ -187,6 +196,7 @@ func (o *outgoing) probe(ctx context.Context, w *window) error {
 			copy(o.cells.buf.Bytes(), b)
 			reqs := probeRequests(o.cells.regions[k], len(b), index, w.Addr+uint64(index*probeSize), w.Keys[k])
 			d.outstanding.Add(1)
+			d.account.posts.Add(1)
 			if _, err := p.qp.PostSend(reqs); err != nil {
 				d.outstanding.Add(-1)
 				return d.blame(err)

@@ -18,6 +18,7 @@ import (
 // completions.
 type domain struct {
 	path    path
+	account *account // of its path and peer, until the session is taken apart
 	pd      *rdma.ProtectionDomain
 	channel *rdma.CompletionChannel
 	cq      *rdma.CompletionQueue
@@ -50,8 +51,8 @@ var errGID = errors.New("no use of the address")
 
 // openDomain makes the queue pairs of one path and moves them to Init. What it
 // made so far comes with an error too, for the fence. Blocks.
-func openDomain(p path, n depths, access rdma.Access) (d *domain, err error) {
-	d = &domain{path: p}
+func openDomain(p path, a *account, n depths, access rdma.Access) (d *domain, err error) {
+	d = &domain{path: p, account: a}
 	dev := p.rail.Device
 	if d.pd, err = dev.AllocProtectionDomain(); err != nil {
 		return d, err
@@ -121,6 +122,7 @@ func (d *domain) watch(ctx context.Context, take func(*rdma.WorkCompletion)) err
 	empty, armed := 0, false
 	for {
 		n, err := d.cq.Poll(wcs[:])
+		d.account.polls.Add(1)
 		if err != nil {
 			return err
 		}
@@ -129,6 +131,7 @@ func (d *domain) watch(ctx context.Context, take func(*rdma.WorkCompletion)) err
 		}
 		switch {
 		case n > 0:
+			d.account.completions.Add(int64(n))
 			empty, armed = 0, false
 		case empty < spin:
 			empty++
@@ -137,11 +140,13 @@ func (d *domain) watch(ctx context.Context, take func(*rdma.WorkCompletion)) err
 			if err := d.cq.RequestNotify(false); err != nil {
 				return err
 			}
+			d.account.notifies.Add(1)
 			armed = true
 		default:
 			if err := d.channel.Wait(ctx); err != nil {
 				return err
 			}
+			d.account.waits.Add(1)
 			empty, armed = 0, false
 		}
 		if ctx.Err() != nil {

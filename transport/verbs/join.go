@@ -58,6 +58,7 @@ func (l *landing) bringUp(ctx context.Context, c *connect) error {
 	if err := l.s.do(ctx, func() error { return l.trim(p.Slots) }); err != nil {
 		return err
 	}
+	l.s.cameUp() // before the source can know of it
 	return l.control.Send(ctx, encode(kindGrant, l.grant()))
 }
 
@@ -66,10 +67,8 @@ func (l *landing) bringUp(ctx context.Context, c *connect) error {
 func (l *landing) open(c *connect, groups []group, slots []*slab, cells *slab, answer *ready) error {
 	for _, g := range groups {
 		// Each slot is announced on one queue pair, whichever; and the probe.
-		d, err := openDomain(g.path, depths{send: 1, receive: len(slots) + 1, pairs: len(g.pairs)}, rdma.RemoteWrite)
-		l.s.domains = append(l.s.domains, d)
-		if err != nil {
-			return d.blame(err)
+		if err := l.s.open(g.path, depths{send: 1, receive: len(slots) + 1, pairs: len(g.pairs)}, rdma.RemoteWrite); err != nil {
+			return err
 		}
 	}
 	clear(cells.buf.Bytes())

@@ -44,6 +44,7 @@ type landing struct {
 type arrived struct {
 	slot *inSlot
 	gen  uint16
+	by   *domain
 }
 
 // inSlot is memory that the source may write a chunk to, with its cell. Between
@@ -68,7 +69,7 @@ type inSlot struct {
 func newLanding(in *incoming, c transport.Control, chunk int64) *landing {
 	l := &landing{in: in, control: c, news: make(chan struct{}, 1)}
 	l.ctx, l.cancel = context.WithCancelCause(in.ctx)
-	l.s = newSession(in.t, in.t.recv, chunk, l.fail)
+	l.s = newSession(in.t, asTarget, in.edge.Peer, chunk, l.fail)
 	l.signs = vigil{every: in.t.cfg.Limits.Stall / 3, due: l.alive}
 	return l
 }
@@ -86,6 +87,7 @@ func (l *landing) fail(err error) { l.cancel(err) }
 // One goroutine at a time does so for a domain.
 func (l *landing) receive(d *domain, pair int) error {
 	d.outstanding.Add(1)
+	d.account.posts.Add(1)
 	p := d.pairs[pair]
 	p.receive[0].ID = uint64(pair)
 	_, err := p.qp.PostReceive(p.receive[:])
@@ -127,7 +129,7 @@ func (l *landing) take(d *domain, wc *rdma.WorkCompletion) {
 		return
 	}
 	l.signs.owe()
-	l.work <- arrived{l.slots[slot], generation}
+	l.work <- arrived{l.slots[slot], generation, d}
 }
 
 // begin takes the slot from the source, if it owns this generation of it.
@@ -193,6 +195,7 @@ func (l *landing) land(a arrived) error {
 		return fmt.Errorf("sink gave %d verdicts for %d extents", len(verdicts), n)
 	}
 	in.stats.Chunks.Add(1)
+	a.by.account.flows[asTarget].moved(total)
 	sl.answers = chunkio.Answers(sl.answers[:0], sl.arrivals, verdicts)
 	clear(sl.arrivals)
 	l.signs.paid()

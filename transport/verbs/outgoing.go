@@ -84,7 +84,7 @@ func newOutgoing(t *Transport, edge transport.Edge, g transport.Grant, o transpo
 		pacer:  pace.New(o.MaxRate),
 		probed: make(chan error, 1),
 	}
-	out.s = newSession(t, t.send, o.ChunkSize, out.fail)
+	out.s = newSession(t, asSource, edge.Peer, o.ChunkSize, out.fail)
 	out.stall = vigil{every: t.cfg.Limits.Stall, due: func() { out.fail(out.stalled()) }}
 	out.life, out.close = context.WithCancelCause(context.Background())
 	return out
@@ -152,8 +152,12 @@ func (o *outgoing) Run(ctx context.Context, f transport.Feed) error {
 		return errors.Join(o.ended(nil), fence)
 	case parent.Err() != nil:
 		return parent.Err()
+	case cause == net.ErrClosed: // by Close, which is no failure
+		return errors.Join(cause, fence)
 	default:
-		return o.ended(errors.Join(cause, fence))
+		err := errors.Join(cause, fence)
+		o.fellBack(err)
+		return o.ended(err)
 	}
 }
 

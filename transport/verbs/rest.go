@@ -53,8 +53,9 @@ func (p *path) key(peer string) restKey {
 // maxRests bounds what is remembered.
 const maxRests = 1024
 
-// begin lets a path to a peer rest, from now on.
-func (r *rests) begin(peer string, p *path) time.Duration {
+// begin lets a path to a peer rest, from now on, and says for how long. Where it
+// rests already nothing begins.
+func (r *rests) begin(peer string, p *path) (left time.Duration, begun bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := time.Now()
@@ -64,7 +65,7 @@ func (r *rests) begin(peer string, p *path) time.Duration {
 	x := r.paths[p.key(peer)]
 	switch {
 	case x != nil && now.Before(x.until):
-		return x.until.Sub(now) // of a session from before, or of another one
+		return x.until.Sub(now), false // of a session from before, or of another one
 	case x == nil:
 		if len(r.paths) >= maxRests {
 			r.forget(now)
@@ -74,7 +75,7 @@ func (r *rests) begin(peer string, p *path) time.Duration {
 	}
 	x.last = min(max(2*x.last, r.first), r.longest)
 	x.until = now.Add(x.last)
-	return x.last
+	return x.last, true
 }
 
 // forget drops what is over, and if nothing is, everything. Called with mu held.
@@ -129,12 +130,20 @@ func (o *outgoing) ended(err error) error {
 	if p == nil {
 		return err
 	}
-	rest := o.t.rests.begin(o.edge.Peer, p)
+	rest, begun := o.t.rests.begin(o.edge.Peer, p)
+	if begun {
+		o.t.ledger.rested(o.edge.Peer, p)
+	}
 	o.t.log.Warn("an RDMA path rests, since it broke", "rail", p.rail.String(), "peer", o.edge.Peer, "address", p.remote.String(), "for", rest, "err", err)
 	if len(o.paths) > 1 {
 		return &transport.PathError{Path: p.rail.String(), Err: err}
 	}
 	return err
+}
+
+// fellBack counts a session that failed.
+func (o *outgoing) fellBack(err error) {
+	o.t.ledger.fellBack(o.edge.Peer, o.guilty(err), reasonOf(err))
 }
 
 // guilty finds the path that an error is about, if it is about one.

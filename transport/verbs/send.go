@@ -143,6 +143,7 @@ func (o *outgoing) post(sl *outSlot, cell int, generation uint16) error {
 		d.outstanding.Add(-1)
 		return context.Cause(o.life)
 	}
+	d.account.posts.Add(1)
 	n, err := p.qp.PostSend(sl.reqs)
 	if err != nil {
 		d.outstanding.Add(-1) // the signaled one is the last

@@ -16,6 +16,8 @@ import (
 // registered, and goroutines that watch them.
 type session struct {
 	t       *Transport
+	side    side
+	peer    string // node
 	from    *buffers
 	unit    int64        // of from, for each slot beyond the first
 	held    atomic.Int64 // of from
@@ -27,6 +29,7 @@ type session struct {
 	calls sync.WaitGroup // verbs that are under way; see do
 	stuck bool           // one of them was not waited for
 
+	up       bool // it came up
 	watched  bool // the goroutines run
 	watching context.Context
 	unwatch  context.CancelFunc
@@ -39,8 +42,12 @@ type slab struct {
 	regions []*rdma.MemoryRegion
 }
 
-func newSession(t *Transport, from *buffers, chunk int64, lost func(error)) *session {
-	s := &session{t: t, from: from, unit: slabCost(chunk), lost: lost}
+func newSession(t *Transport, side side, peer string, chunk int64, lost func(error)) *session {
+	from := t.send
+	if side == asTarget {
+		from = t.recv
+	}
+	s := &session{t: t, side: side, peer: peer, from: from, unit: slabCost(chunk), lost: lost}
 	s.watching, s.unwatch = context.WithCancel(context.Background())
 	return s
 }
@@ -82,6 +89,27 @@ func (s *session) more(chunk, n int) []*slab {
 	s.held.Add(int64(len(all)) * s.unit)
 	s.slabs = append(s.slabs, all...)
 	return all
+}
+
+// open adds a domain for a path, with what was made of it where that fails.
+// Blocks.
+func (s *session) open(p path, n depths, access rdma.Access) error {
+	d, err := openDomain(p, s.t.ledger.use(s.peer, &p), n, access)
+	s.domains = append(s.domains, d)
+	if err != nil {
+		return d.blame(err)
+	}
+	return nil
+}
+
+// cameUp counts a session that can move chunks.
+func (s *session) cameUp() {
+	s.up = true
+	for _, d := range s.domains {
+		f := &d.account.flows[s.side]
+		f.sessions.Add(1)
+		f.open.Add(1)
+	}
 }
 
 // register makes a slab known in all domains. Blocks.
@@ -205,6 +233,10 @@ func (s *session) takeApart() error {
 	var errs []error
 	for _, d := range s.domains {
 		held, err := d.destroy()
+		if s.up {
+			d.account.flows[s.side].open.Add(-1)
+		}
+		s.t.ledger.done(d.account)
 		switch {
 		case held:
 			errs = append(errs, fmt.Errorf("%s: %w", d.path.rail, err))

@@ -39,6 +39,7 @@ func (o *outgoing) take(d *domain, wc *rdma.WorkCompletion) {
 		return
 	}
 	sl.completed = true
+	d.account.flows[asSource].moved(sl.total)
 	o.stall.hear()
 	sl.pair.load.Add(-sl.total)
 	o.settle(sl)

@@ -121,6 +121,7 @@ type Transport struct {
 	dials, joins chan struct{}
 	send, recv   *buffers
 	rests        rests
+	ledger       ledger
 	files        *fsroot.DirectIO
 
 	mu          sync.Mutex

@@ -15,6 +15,7 @@ import (
 	xferv1 "github.com/xferd/xferd/api/xfer/v1"
 	"github.com/xferd/xferd/cluster"
 	"github.com/xferd/xferd/cmd/xferd/internal/config"
+	"github.com/xferd/xferd/rdma"
 )
 
 // pair is two nodes in this process, each exporting dir/<name>.
@@ -22,9 +23,11 @@ type pair struct {
 	dir    string
 	client *client.Client
 	nodes  []*Node
+	stop   []func() // of each node: it leaves the cluster
 }
 
-func newPair(tb testing.TB, dir string) *pair {
+// newPair starts both, with the RDMA of each, or that of the machine.
+func newPair(tb testing.TB, dir string, fabrics ...*rdma.System) *pair {
 	tb.Helper()
 	p := &pair{dir: dir}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -46,13 +49,20 @@ func newPair(tb testing.TB, dir string) *pair {
 		if i > 0 {
 			c.Join = []string{p.nodes[0].GossipAddr()}
 		}
-		n, err := New(ctx, c, Options{Log: slog.New(slog.DiscardHandler), Version: "test", Gossip: cluster.Local})
+		o := Options{Log: slog.New(slog.DiscardHandler), Version: "test", Gossip: cluster.Local}
+		if len(fabrics) > 0 {
+			o.RDMA = fabrics[i]
+		}
+		n, err := New(ctx, c, o)
 		if err != nil {
 			tb.Fatal(err)
 		}
 		p.nodes = append(p.nodes, n)
+		life, stop := context.WithCancel(ctx)
+		p.stop = append(p.stop, stop)
 		wg.Go(func() {
-			if err := n.Run(ctx); err != nil {
+			defer stop()
+			if err := n.Run(life); err != nil {
 				tb.Error(err)
 			}
 		})

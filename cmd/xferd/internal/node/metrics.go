@@ -31,6 +31,9 @@ func (c collector) Describe(ch chan<- *prometheus.Desc) {
 		descIncoming, descBuffers, descNodes, descGossip, descDraining} {
 		ch <- d
 	}
+	for _, d := range rdmaDescs() {
+		ch <- d
+	}
 }
 
 func (c collector) Collect(ch chan<- prometheus.Metric) {
@@ -78,6 +81,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 		draining = 1
 	}
 	gauge(descDraining, draining)
+	c.rdma(ch)
 }
 
 func (c collector) transfers(gauge func(*prometheus.Desc, float64, ...string)) {
