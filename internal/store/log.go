@@ -12,6 +12,8 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/xferd/xferd/internal/failpoint"
 )
 
 // Log is an append-only file of frames. It is safe for concurrent use.
@@ -77,9 +79,11 @@ func (l *Log) AppendBatch(frames []Frame) (offset int64, err error) {
 	if cap(buf) <= maxKeptBuf {
 		l.buf = buf[:0]
 	}
+	failpoint.Hit("store/append")
 	if err := l.write(buf); err != nil {
 		return 0, err
 	}
+	failpoint.Hit("store/appended")
 	l.end = l.size
 	return offset, nil
 }
@@ -196,6 +200,7 @@ func (l *Log) Sync(ctx context.Context) error {
 	if done {
 		return nil
 	}
+	failpoint.Hit("store/sync")
 	if err := l.s.ops.syncData(l.f); err != nil {
 		return l.s.fail(fmt.Errorf("sync %s: %w", l.path, err))
 	}
@@ -209,6 +214,7 @@ func (l *Log) Sync(ctx context.Context) error {
 		}
 		l.named = true
 	}
+	failpoint.Hit("store/synced")
 	return l.mark(upTo)
 }
 

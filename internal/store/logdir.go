@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+
+	"github.com/xferd/xferd/internal/failpoint"
 )
 
 // Role is a node's part in a transfer. Where one node has both, their logs are
@@ -87,10 +89,12 @@ func (s *Store) RemoveLogs(role Role, uid string) error {
 	case err != nil:
 		return fmt.Errorf("remove logs: %w", err)
 	default:
+		failpoint.Hit("store/logs-renamed")
 		if err := os.RemoveAll(gone); err != nil {
 			return fmt.Errorf("remove logs: %w", err)
 		}
 	}
+	failpoint.Hit("store/logs-removed")
 	// The directory of the transfer goes with its last role.
 	_ = os.Remove(filepath.Dir(dir))
 	return nil

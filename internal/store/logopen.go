@@ -9,6 +9,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/xferd/xferd/internal/failpoint"
 )
 
 // CreateLog makes a new log; uid is the transfer's, name a word. It is an error
@@ -29,6 +31,7 @@ func (s *Store) CreateLog(role Role, uid, name string) (*Log, error) {
 		}
 		return nil, fmt.Errorf("create log: %w", err)
 	}
+	failpoint.Hit("store/log-created")
 	l := s.newLog(path, f)
 	if err := l.begin0(role, uid, name); err != nil {
 		return nil, errors.Join(err, f.Close(), os.Remove(path))
@@ -93,6 +96,7 @@ func (l *Log) begin0(role Role, uid, name string) error {
 	if err := l.s.ops.syncData(l.f); err != nil {
 		return l.s.fail(fmt.Errorf("sync %s: %w", l.path, err))
 	}
+	failpoint.Hit("store/log-begun")
 	l.salt, l.base, l.end = h.salt, l.size, l.size
 	return nil
 }

@@ -6,6 +6,8 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 	"golang.org/x/sys/unix"
+
+	"github.com/xferd/xferd/internal/failpoint"
 )
 
 // ops are the calls whose failure the store must survive or die of; tests put
@@ -66,8 +68,10 @@ func (o *ops) publish(temp, path string) error {
 	if err := o.syncPath(temp); err != nil {
 		return err
 	}
+	failpoint.Hit("store/file-synced")
 	if err := os.Rename(temp, path); err != nil {
 		return err
 	}
+	failpoint.Hit("store/file-renamed")
 	return o.syncPath(filepath.Dir(path))
 }

@@ -7,6 +7,8 @@ import (
 	"sync"
 
 	bolt "go.etcd.io/bbolt"
+
+	"github.com/xferd/xferd/internal/failpoint"
 )
 
 const maxGroup = 128 // updates that share a transaction at most
@@ -177,9 +179,11 @@ func (s *Store) runTx(group []*request, reserved bool) (failed int, err error) {
 		}
 		return -1, err
 	}
+	failpoint.Hit("store/commit")
 	if err := guard(s.dbPath(), func() error { return s.ops.commit(btx) }); err != nil {
 		return -1, s.wedge(err)
 	}
+	failpoint.Hit("store/committed")
 	return -1, nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/xferd/xferd/internal/failpoint"
 	"github.com/xferd/xferd/internal/store"
 	"github.com/xferd/xferd/transfer"
 )
@@ -122,10 +123,12 @@ func (j *job) stepTo(ctx context.Context, on event, result transfer.State, chang
 		j.t.Spec.MaxRate = j.e.limits.Load().rate(j.t.Spec.MaxRate)
 		j.t.WaitingReason, j.t.WaitingDetail, j.t.NextAttempt = "", "", time.Time{}
 	}
+	failpoint.Hit("lifecycle/step")
 	if err := j.store(ctx); err != nil {
 		j.t = old
 		return old.State, err
 	}
+	failpoint.Hit("lifecycle/stepped")
 	j.announce()
 	j.logStep(old.State)
 	if to.Terminal() && j.holds {
@@ -223,6 +226,7 @@ func (j *job) note(ctx context.Context, change func(t *transfer.Transfer)) error
 	defer j.mu.Unlock()
 	old, held := j.t, j.holds
 	change(&j.t)
+	failpoint.Hit("lifecycle/note")
 	if err := j.store(ctx); err != nil {
 		j.t, j.holds = old, held
 		return err

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/xferd/xferd/internal/failpoint"
 	"github.com/xferd/xferd/transfer"
 	"github.com/xferd/xferd/transfer/sender"
 	"github.com/xferd/xferd/transport"
@@ -191,6 +192,7 @@ func (o *observer) Progress(p sender.Progress) {
 
 // Result implements sender.Observer.
 func (o *observer) Result(r transfer.Result) {
+	failpoint.Hit("lifecycle/result")
 	known := o.log.published(r.Path) // by an earlier attempt, which was counted
 	earlier := known && r.Outcome == transfer.OutcomeSame
 	if !earlier && !closing(&r) {

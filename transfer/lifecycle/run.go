@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/xferd/xferd/internal/failpoint"
 	"github.com/xferd/xferd/transfer"
 	"github.com/xferd/xferd/transfer/sender"
 )
@@ -87,6 +88,7 @@ func (j *job) attempt(ctx context.Context, w *watchdog) (moved bool, err error) 
 		return false, err
 	}
 	t = j.current()
+	failpoint.Hit("lifecycle/attempt")
 	obs, err := newObserver(j, w)
 	if err != nil {
 		return false, storeError(err, j.e.cfg.Node)
@@ -99,6 +101,7 @@ func (j *job) attempt(ctx context.Context, w *watchdog) (moved bool, err error) 
 	j.setEdge(edge)
 	began := time.Now()
 	summary, runErr := edge.Run(ctx)
+	failpoint.Hit("lifecycle/edge-over")
 	took := time.Since(began)
 	j.setEdge(nil)
 	stop()
@@ -112,6 +115,7 @@ func (j *job) attempt(ctx context.Context, w *watchdog) (moved bool, err error) 
 	if runErr != nil {
 		return obs.moved(), runErr
 	}
+	failpoint.Hit("lifecycle/finishing")
 	state, end := obs.ending(&summary)
 	_, err = j.stepTo(ctx, evDone, state, func(t *transfer.Transfer) {
 		t.Err = end

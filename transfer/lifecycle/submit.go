@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/xferd/xferd/internal/failpoint"
 	"github.com/xferd/xferd/internal/store"
 	"github.com/xferd/xferd/transfer"
 	"github.com/xferd/xferd/transfer/sender"
@@ -36,6 +37,7 @@ func (e *Engine) submit(ctx context.Context, s transfer.Submission, retryOf stri
 	// The job is in the map, but as long as j.mu is held nobody can act on it,
 	// and it is shown only when it was stored.
 	defer j.mu.Unlock()
+	failpoint.Hit("lifecycle/submit")
 	if err := j.store(ctx); err != nil {
 		e.mu.Lock()
 		e.roster.remove(j)
@@ -43,6 +45,7 @@ func (e *Engine) submit(ctx context.Context, s transfer.Submission, retryOf stri
 		close(j.stored)
 		return transfer.Transfer{}, false, err
 	}
+	failpoint.Hit("lifecycle/submitted")
 	j.announce()
 	close(j.stored)
 	e.poke()

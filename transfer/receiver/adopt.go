@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/xferd/xferd/internal/failpoint"
 	"github.com/xferd/xferd/transfer"
 	"github.com/xferd/xferd/transport"
 )
@@ -88,12 +89,15 @@ func (e *edge) takeOver(f *file, rec *partialRecord, key string, t *temp, d held
 	if err := e.journal.sync(e.ctx); err != nil {
 		return err
 	}
+	failpoint.Hit("receiver/adopt")
 	if err := d.Rename(rec.Temp, d.Dir, t.name, true); err != nil {
 		return err
 	}
+	failpoint.Hit("receiver/adopt-renamed")
 	if err := e.r.forgetPartial(context.WithoutCancel(e.ctx), key, rec); err != nil {
 		e.cancel(err)
 	}
+	failpoint.Hit("receiver/adopted")
 	e.mu.Lock()
 	f.reset()
 	f.begin()

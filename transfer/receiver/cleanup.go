@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"time"
 
+	"github.com/xferd/xferd/internal/failpoint"
 	"github.com/xferd/xferd/internal/store"
 	"github.com/xferd/xferd/transfer"
 )
@@ -66,6 +67,7 @@ func (r *Receiver) removeMadeDirs(uid transfer.UID) error {
 	defer j.Close()
 	err = j.madeDirs(func(path string) error {
 		_ = r.removeDir(path) // one that is not empty, or gone, stays as it is
+		failpoint.Hit("receiver/dir-removed")
 		return nil
 	})
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"syscall"
 
+	"github.com/xferd/xferd/internal/failpoint"
 	"github.com/xferd/xferd/internal/fsroot"
 	"github.com/xferd/xferd/transfer"
 )
@@ -69,6 +70,7 @@ func (e *edge) fillEmpty(it *item) (err error) {
 	if it.temp.f, err = it.dir.Create(it.temp.name, 0o600); err != nil {
 		return err
 	}
+	failpoint.Hit("receiver/empty-created")
 	if e.opt.digests() {
 		it.res.Digest = transfer.FileDigest(e.opt.ChunkSize, 0, nil)
 	}
@@ -126,7 +128,9 @@ func (e *edge) rename(it *item) error {
 	// Where nothing was there nothing should be there now: what is, is another
 	// entry that this file system takes for the same name, or a stranger's.
 	fresh := !it.exists && it.file.dir != transfer.NoParent && e.stateOf(it.file.dir)&stateMade != 0
+	failpoint.Hit("receiver/rename")
 	err := it.dir.Rename(it.temp.name, it.dir.Dir, it.name, fresh || e.opt.NoClobber)
+	failpoint.Hit("receiver/renamed")
 	switch {
 	case err == nil && it.task == taskHardlink:
 		// Where the name was a link to the same file already, both names are left.

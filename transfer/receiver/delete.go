@@ -11,6 +11,7 @@ import (
 	"github.com/zeebo/xxh3"
 	"golang.org/x/sys/unix"
 
+	"github.com/xferd/xferd/internal/failpoint"
 	"github.com/xferd/xferd/internal/fsroot"
 	"github.com/xferd/xferd/transfer"
 )
@@ -283,7 +284,9 @@ func (d *deletion) remove(dir *fsroot.Dir, c child, rel string, depth int) (stay
 		return true, fmt.Errorf("%w: the destination grew meanwhile", errTooMany)
 	}
 	if d.act {
+		failpoint.Hit("receiver/delete")
 		err := unlinkOrRmdir(dir, c.name, isDir)
+		failpoint.Hit("receiver/deleted-one")
 		if isDir && (errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.EEXIST)) {
 			return true, nil // somebody put something in
 		}

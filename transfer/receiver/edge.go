@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/xferd/xferd/internal/failpoint"
 	"github.com/xferd/xferd/internal/fsroot"
 	"github.com/xferd/xferd/internal/store"
 	"github.com/xferd/xferd/transfer"
@@ -155,6 +156,7 @@ func (e *edge) makeBase() *transfer.Error {
 		}
 	}
 	base, made, err := d.root.MkdirAll(rel, 0o755)
+	failpoint.Hit("receiver/base-made")
 	d.parents = made
 	for _, m := range missing {
 		if !slices.Contains(made, m) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/xferd/xferd/internal/failpoint"
 	"github.com/xferd/xferd/transfer"
 )
 
@@ -47,11 +48,13 @@ func (e *edge) end(end ending) *transfer.Finished {
 // leaveBehind keeps or removes temps, directories and the lock.
 func (e *edge) leaveBehind(ctx context.Context, how how) error {
 	uid := e.m.UID
+	failpoint.Hit("receiver/end")
 	if how == endFinished || how == endPurged {
 		e.dropTemps()
 	} else if err := e.keepPartials(ctx); err != nil {
 		return err
 	}
+	failpoint.Hit("receiver/end-settle")
 	if _, err := e.journal.append(frameSettled, nil); err != nil {
 		return err
 	}
@@ -74,9 +77,11 @@ func (e *edge) leaveBehind(ctx context.Context, how how) error {
 			e.log.Warn("remove empty directories", "error", err)
 		}
 	}
+	failpoint.Hit("receiver/end-unlock")
 	if err := e.r.unlock(ctx, uid); err != nil {
 		return err
 	}
+	failpoint.Hit("receiver/end-unlocked")
 	e.r.dropJournal(uid, e)
 	return nil
 }

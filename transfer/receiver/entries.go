@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"syscall"
 
+	"github.com/xferd/xferd/internal/failpoint"
 	"github.com/xferd/xferd/internal/fsroot"
 	"github.com/xferd/xferd/transfer"
 	"github.com/xferd/xferd/transfer/manifest"
@@ -262,14 +263,17 @@ func (e *edge) makeDir(ent *transfer.Entry, name string, replace bool) error {
 		if err := d.Unlink(name); err != nil {
 			return err
 		}
+		failpoint.Hit("receiver/gave-way")
 	}
 	path := appendString(nil, joinPath(d.Path(), name))
 	if _, err := e.journal.append(frameDir, path); err != nil {
 		return err
 	}
+	failpoint.Hit("receiver/mkdir")
 	if err = d.Mkdir(name, 0o700); err != nil {
 		_, _ = e.journal.append(frameDirNot, path)
 	}
+	failpoint.Hit("receiver/dir-made")
 	return err
 }
 

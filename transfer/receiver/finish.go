@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/xferd/xferd/internal/failpoint"
 	"github.com/xferd/xferd/internal/fsroot"
 	"github.com/xferd/xferd/transfer"
 )
@@ -18,6 +19,7 @@ func (e *edge) finish(ctx context.Context) *transfer.Finished {
 	e.pub.idle()
 	fin := &transfer.Finished{}
 	e.tellParents()
+	failpoint.Hit("receiver/finish")
 	if fin.Err = e.overMax(); e.opt.Delete && fin.Err == nil {
 		if err := e.deleteExtra(ctx); err != nil {
 			fin.Err = e.r.destError(err, transfer.PhaseDelete, e.dest.path)
@@ -29,6 +31,7 @@ func (e *edge) finish(ctx context.Context) *transfer.Finished {
 	if e.opt.DryRun {
 		return fin
 	}
+	failpoint.Hit("receiver/deleted")
 	t := treeEnd{edge: e, ctx: ctx, systems: map[uint64]*fsroot.Dir{}}
 	defer t.close()
 	if err := t.run(); err != nil && fin.Err == nil {
@@ -99,6 +102,7 @@ func (t *treeEnd) entry(ent *transfer.Entry) error {
 	if s&stateDir == 0 {
 		return nil
 	}
+	failpoint.Hit("receiver/dir-meta")
 	lost, err := t.directory(ent, s)
 	if err == nil && lost == 0 {
 		return nil

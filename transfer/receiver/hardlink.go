@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/xferd/xferd/internal/failpoint"
 	"github.com/xferd/xferd/internal/fsroot"
 	"github.com/xferd/xferd/transfer"
 )
@@ -94,5 +95,7 @@ func (e *edge) fillHardlink(it *item) error {
 		return err
 	}
 	defer d.Close()
-	return it.dir.Link(d.Dir, name, it.temp.name)
+	err = it.dir.Link(d.Dir, name, it.temp.name)
+	failpoint.Hit("receiver/linked")
+	return err
 }

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"time"
 
+	"github.com/xferd/xferd/internal/failpoint"
 	"github.com/xferd/xferd/internal/fsroot"
 	"github.com/xferd/xferd/internal/store"
 	"github.com/xferd/xferd/transfer"
@@ -177,11 +178,13 @@ func (r *Receiver) forgetPartial(ctx context.Context, key string, rec *partialRe
 // transfer's making that are empty then.
 func (r *Receiver) dropPartial(ctx context.Context, key string, rec *partialRecord) error {
 	r.unlinkTemp(string(rec.Dir), rec.Temp, rec.Ino)
+	failpoint.Hit("receiver/partial-unlinked")
 	for _, dir := range rec.MadeDirs {
 		if err := r.removeDir(string(dir)); err != nil {
 			break
 		}
 	}
+	failpoint.Hit("receiver/partial-forget")
 	return r.forgetPartial(ctx, key, rec)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 
+	"github.com/xferd/xferd/internal/failpoint"
 	"github.com/xferd/xferd/transfer"
 )
 
@@ -160,6 +161,7 @@ func (e *edge) publishBatch(files []*file) {
 	for i, f := range files {
 		items[i] = item{file: f, res: e.result(f, transfer.OutcomePublished)}
 	}
+	failpoint.Hit("receiver/batch")
 	e.holdDirs(items)
 	if err := e.journalTemps(items); err != nil {
 		e.abandonBatch(items, err)
@@ -169,9 +171,11 @@ func (e *edge) publishBatch(files []*file) {
 	if e.opt.Verify == transfer.VerifyStore {
 		e.eachItem(items, transfer.PhaseVerify, e.readBack)
 	}
+	failpoint.Hit("receiver/filled")
 	if e.opt.durable() {
 		e.syncFiles(items)
 	}
+	failpoint.Hit("receiver/files-synced")
 	if e.opt.Verify == transfer.VerifyMedia {
 		e.eachItem(items, transfer.PhaseVerify, e.readMedia)
 	}
@@ -181,16 +185,20 @@ func (e *edge) publishBatch(files []*file) {
 			return
 		}
 	}
+	failpoint.Hit("receiver/committing")
 	e.checkDirs(items)
 	e.eachItem(items, transfer.PhasePublish, e.rename)
+	failpoint.Hit("receiver/all-renamed")
 	if e.opt.durable() {
 		e.syncDirs(items)
 	}
+	failpoint.Hit("receiver/dirs-synced")
 	e.removeFailed(items)
 	if err := e.journalCommitted(items); err != nil {
 		e.abandonBatch(items, err)
 		return
 	}
+	failpoint.Hit("receiver/committed")
 	results := make([]transfer.Result, len(items))
 	for i := range items {
 		it := &items[i]
@@ -199,6 +207,7 @@ func (e *edge) publishBatch(files []*file) {
 		}
 	}
 	e.report(results...)
+	failpoint.Hit("receiver/reported")
 }
 
 // eachItem runs one step for all that are still on their way.

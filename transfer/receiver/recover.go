@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"time"
 
+	"github.com/xferd/xferd/internal/failpoint"
 	"github.com/xferd/xferd/internal/fsroot"
 	"github.com/xferd/xferd/internal/store"
 	"github.com/xferd/xferd/transfer"
@@ -48,6 +49,7 @@ func (r *Receiver) recover(ctx context.Context) error {
 		if err := r.recoverTransfer(ctx, uid); err != nil {
 			return fmt.Errorf("transfer %s: %w", uid, err)
 		}
+		failpoint.Hit("receiver/recovered")
 		r.dropJournal(uid, nil)
 	}
 	return nil
@@ -73,10 +75,12 @@ func (r *Receiver) recoverTransfer(ctx context.Context, uid transfer.UID) error 
 	recs := map[string]partialRecord{}
 	for i := range all {
 		r.recoverTemp(uid, &all[i], recs)
+		failpoint.Hit("receiver/recover-temp")
 	}
 	if err := r.indexPartials(ctx, recs); err != nil {
 		return err
 	}
+	failpoint.Hit("receiver/recover-indexed")
 	if _, err := j.append(frameSettled, nil); err != nil {
 		return err
 	}

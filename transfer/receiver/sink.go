@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/xferd/xferd/internal/failpoint"
 	"github.com/xferd/xferd/transfer"
 	"github.com/xferd/xferd/transport"
 )
@@ -236,7 +237,9 @@ func (s *sink) recordLanded(landed []landedExtent) error {
 // landLarge records extents whose bytes are in their temps, with one write to
 // the journal, before anybody is told.
 func (s *sink) landLarge(ctx context.Context, landed []landedExtent, arrivals []transport.Arrival, verdicts []transport.Verdict) {
+	failpoint.Hit("receiver/placed")
 	err := s.recordLanded(landed)
+	failpoint.Hit("receiver/landed")
 	if err != nil {
 		s.cancel(err)
 	}

@@ -3,6 +3,7 @@ package receiver
 import (
 	"context"
 
+	"github.com/xferd/xferd/internal/failpoint"
 	"github.com/xferd/xferd/transfer"
 	"github.com/xferd/xferd/transport"
 )
@@ -92,14 +93,17 @@ func (s *sink) writeSmall(dirs *dirRun, f *file, num uint64, a *transport.Arriva
 		return nil, err
 	}
 	t := &temp{num: num, name: s.temps.name(num), at: -1}
+	failpoint.Hit("receiver/small-create")
 	if t.f, err = d.Create(t.name, 0o600); err != nil {
 		return nil, err
 	}
+	failpoint.Hit("receiver/small-created")
 	if err = s.fillSmall(f, t, a); err != nil {
 		t.f.Close()
 		_ = d.Unlink(t.name)
 		return nil, err
 	}
+	failpoint.Hit("receiver/small-filled")
 	return t, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"syscall"
 
+	"github.com/xferd/xferd/internal/failpoint"
 	"github.com/xferd/xferd/internal/fsroot"
 	"github.com/xferd/xferd/transfer"
 )
@@ -42,6 +43,7 @@ func (e *edge) ensureTemp(ctx context.Context, f *file) (*temp, error) {
 		e.slots.give()
 		return nil, err
 	}
+	failpoint.Hit("receiver/temp-created")
 	t.slot = &e.slots
 	if err := e.prepareTemp(f, t, d); err != nil {
 		_ = t.close()
@@ -64,6 +66,7 @@ func (e *edge) prepareTemp(f *file, t *temp, d heldDir) error {
 	if t.at, err = e.journal.append(frameTemp, rec.append(nil)); err != nil {
 		return err
 	}
+	failpoint.Hit("receiver/temp-recorded")
 	if f.e.Flags&transfer.EntrySparse == 0 {
 		if reserved, err := reserve(t.f, d, f.e.Size); reserved || err != nil {
 			return err
@@ -111,6 +114,7 @@ func (e *edge) dropTemp(f *file) {
 		// there. An error shows again, where it matters.
 		_, _ = e.journal.append(frameVoid, appendNumbers(nil, []uint64{f.e.Number}))
 	}
+	failpoint.Hit("receiver/temp-voided")
 	d, err := e.dirs.get(f.dir)
 	if err != nil {
 		e.log.Warn("temporary file stays", "name", t.name, "error", err)

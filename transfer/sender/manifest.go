@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/xferd/xferd/internal/failpoint"
 	"github.com/xferd/xferd/transfer"
 	"github.com/xferd/xferd/transfer/scan"
 )
@@ -83,6 +84,7 @@ func (m *manifest) flush() {
 		return
 	}
 	m.size = len(m.batch)
+	failpoint.Hit("sender/entries")
 	m.edge.out.post(&transfer.Entries{Entries: m.batch})
 	m.batch = nil // it belongs to the receiver of the message
 }
@@ -98,6 +100,7 @@ func (e *Edge) scan(ctx context.Context) error {
 		return err
 	}
 	m.flush()
+	failpoint.Hit("sender/scanned")
 	e.out.post(&transfer.ScanDone{Entries: totals.Entries, Failed: totals.Failed})
 	e.mu.Lock()
 	defer e.mu.Unlock()

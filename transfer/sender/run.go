@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/xferd/xferd/internal/failpoint"
 	"github.com/xferd/xferd/transfer"
 	"github.com/xferd/xferd/transfer/plan"
 	"github.com/xferd/xferd/transfer/scan"
@@ -138,7 +139,9 @@ func (e *Edge) drive(ctx context.Context, work *sync.WaitGroup) (opened bool, er
 	if ctx.Err() != nil {
 		return true, context.Cause(ctx)
 	}
+	failpoint.Hit("sender/finish")
 	e.out.post(&transfer.Finish{})
+	failpoint.Hit("sender/finish-sent")
 	for {
 		select {
 		case m := <-e.finished:
@@ -181,6 +184,7 @@ func (e *Edge) begin(m *transfer.Opened) error {
 	e.plan = plan.New(o)
 	e.mu.Unlock()
 	e.heard.Store(int64(time.Since(e.began)))
+	failpoint.Hit("sender/opened")
 	e.obs.Opened(m)
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/xferd/xferd/internal/failpoint"
 	"github.com/xferd/xferd/transfer"
 	"github.com/xferd/xferd/transfer/plan"
 	"github.com/xferd/xferd/transfer/scan"
@@ -190,6 +191,7 @@ func (e *Edge) completed(n *entry) {
 	}
 	done := transfer.EntryDone{Entry: n.found.Number, Digest: e.fileDigest(n)}
 	e.mu.Unlock()
+	failpoint.Hit("sender/entry-done")
 	e.out.postDone(done)
 }
 
