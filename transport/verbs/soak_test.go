@@ -27,6 +27,9 @@ const (
 	envSeed = "XFER_SOAK_SEED"
 )
 
+// enough sessions for a fault to meet one.
+const enough = 30
+
 func soakTime(t *testing.T) time.Duration {
 	t.Helper()
 	d, err := time.ParseDuration(os.Getenv(envSoak))
@@ -57,9 +60,38 @@ type soakSink struct {
 	mu     sync.Mutex
 	data   []byte
 	landed map[int64]int // extents by offset: how often
+	gate   *soakGate     // of the attempt
 }
 
-func (s *soakSink) Place(_ context.Context, _ uint64, extents []transport.ExtentHeader) ([]transport.Landing, error) {
+// soakGate has chunks wait at the target, from one of them on, until the fault of
+// the attempt happened: else most sessions are over before it.
+type soakGate struct {
+	left         int // chunks before the one that waits; below 0: none waits
+	come, opened chan struct{}
+}
+
+func (s *soakSink) Place(ctx context.Context, _ uint64, extents []transport.ExtentHeader) ([]transport.Landing, error) {
+	s.mu.Lock()
+	g := s.gate
+	waits := g.left == 0
+	if g.left > 0 {
+		g.left--
+	}
+	if waits {
+		select {
+		case <-g.come:
+		default:
+			close(g.come)
+		}
+	}
+	s.mu.Unlock()
+	if waits {
+		select {
+		case <-g.opened:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 	return make([]transport.Landing, len(extents)), nil
 }
 
@@ -112,8 +144,9 @@ func (f *soakFeed) Done(c *transport.Chunk, v []transport.Verdict) {
 	f.Feed.Done(c, v)
 }
 
-// soakAttempt is one edge with a fault at a random time. It returns nil where all
-// that was missing landed, and nothing of the edge is left when it returns.
+// soakAttempt is one edge with a fault at a random time, or once a chunk waits for
+// it. It returns nil where all that was missing landed, and nothing of the edge is
+// left when it returns.
 func soakAttempt(t *testing.T, src, dst *realNode, s *soakSink, chunks []*transport.Chunk, chunk int64, fault func(transport.Incoming, transport.Outgoing), after time.Duration) error {
 	id := transport.Edge{Epoch: 1, Peer: "target"}
 	_, _ = rand.Read(id.UID[:])
@@ -132,8 +165,16 @@ func soakAttempt(t *testing.T, src, dst *realNode, s *soakSink, chunks []*transp
 	}
 	feed := &soakFeed{Feed: transporttest.NewFeed(chunks...)}
 	var faults sync.WaitGroup
-	over := make(chan struct{})
+	over, waits := make(chan struct{}), s.gate.left >= 0
 	faults.Go(func() {
+		defer close(s.gate.opened)
+		if waits {
+			select {
+			case <-s.gate.come:
+			case <-over:
+				return
+			}
+		}
 		select {
 		case <-time.After(after):
 			fault(in, out)
@@ -180,14 +221,18 @@ func TestF1RealSoak(t *testing.T) {
 		func(in transport.Incoming, _ transport.Outgoing) { _ = in.Close() },
 	}
 	names := []string{"none", "link down", "source closed", "target closed"}
-	broken := map[string]int{}
+	broken, tried := map[string]int{}, map[string]int{}
 	moved, files, others := 0, 0, 0
 	for end := time.Now().Add(total); time.Now().Before(end) && !t.Failed(); {
-		limits := verbs.Limits{AckTimeout: 14, Retries: 3, Stall: 5 * time.Second, Rest: time.Millisecond, LongestRest: time.Millisecond}
+		limits := verbs.Limits{Slots: 2 << rnd.IntN(3), AckTimeout: 14, Retries: 3, Stall: 5 * time.Second, Rest: time.Millisecond, LongestRest: time.Millisecond}
 		src, dst := newRealNode(t, limits), newRealNode(t, limits)
 		for range 10 {
 			chunk := 64 << 10 << rnd.IntN(7)
-			data := make([]byte, 1+rnd.IntN(16<<20>>rnd.IntN(12)))
+			size := 1 + rnd.IntN(16<<20>>rnd.IntN(12))
+			if rnd.IntN(2) == 0 { // more chunks than there are slots, so that some are posted after the fault
+				size = min(16<<20, (limits.Slots+1+rnd.IntN(12))*chunk+rnd.IntN(chunk))
+			}
+			data := make([]byte, size)
 			_, _ = mrand.NewChaCha8([32]byte{byte(files), byte(files >> 8), byte(seed)}).Read(data)
 			s := &soakSink{data: make([]byte, len(data)), landed: map[int64]int{}}
 			for try := range 4 {
@@ -197,6 +242,11 @@ func TestF1RealSoak(t *testing.T) {
 				}
 				k := rnd.IntN(len(faults))
 				after := time.Duration(rnd.IntN(200)) * time.Millisecond
+				s.gate = &soakGate{left: rnd.IntN(len(chunks)), come: make(chan struct{}), opened: make(chan struct{})}
+				if rnd.IntN(3) == 0 {
+					s.gate.left = -1
+				}
+				tried[names[k]]++
 				if err := soakAttempt(t, src, dst, s, chunks, int64(chunk), faults[k], after); err != nil {
 					broken[names[k]]++
 					t.Logf("file %d, try %d, %s after %s: %v", files, try, names[k], after, err)
@@ -224,9 +274,14 @@ func TestF1RealSoak(t *testing.T) {
 		src.close(t)
 		dst.close(t)
 	}
-	t.Logf("%d files, %d MiB, %d extents by another path, sessions that broke: %v", files, moved>>20, others, broken)
-	if len(broken) == 0 || files <= broken["none"] {
-		t.Error("no session broke, or all: this tests less than it should")
+	t.Logf("%d files, %d MiB, %d extents by another path, sessions that broke: %v of %v", files, moved>>20, others, broken, tried)
+	for _, name := range names[1:] {
+		if n := tried[name]; n >= enough && broken[name] == 0 {
+			t.Errorf("%q broke none of %d sessions: this tests less than it should", name, n)
+		}
+	}
+	if broken["none"] > 0 {
+		t.Errorf("%d sessions broke without a fault", broken["none"])
 	}
 }
 
