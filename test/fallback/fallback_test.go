@@ -52,9 +52,9 @@ func TestFaultInTheMiddle(t *testing.T) {
 		"access error":                   status(rdma.RemoteAccessError, rdmatest.LandNothing),
 		"retries, and half landed":       status(rdma.RetryExceeded, rdmatest.LandHalf),
 		"retries, and everything landed": status(rdma.RetryExceeded, rdmatest.LandAll),
-		"no completion": func(r *rig) {
-			for i := range 3 { // one of them is signaled
-				r.a.Inject(rdmatest.SendFault{Index: 1 + i, Silent: true})
+		"no completions": func(r *rig) {
+			for i := range 300 { // more requests than there are
+				r.a.Inject(rdmatest.SendFault{Index: i, Silent: true})
 			}
 		},
 	} {
@@ -68,27 +68,58 @@ func TestFaultInTheMiddle(t *testing.T) {
 			r.fault = func() { fault(r) }
 			_, err := r.copy(transfer.PolicyAuto)
 			must(t, err)
-			if len(r.paths) < 2 || r.paths[0] != "rdma " || !strings.HasPrefix(r.paths[1], "tcp ") || r.paths[1] == "tcp " {
-				t.Errorf("paths %q, want a fall-back with its reason", r.paths)
+			// More chunks are left at the fault than slots could take after it.
+			if !r.fellBack() || r.by[transport.TCP] == 0 {
+				t.Errorf("paths %q, landed %v, want a fall-back with its reason", r.paths, r.by)
 			}
 		})
+	}
+}
+
+// fellBack reports whether TCP took over from RDMA, and it was said why.
+func (r *rig) fellBack() bool {
+	return len(r.paths) >= 2 && r.paths[0] == "rdma " && strings.HasPrefix(r.paths[1], "tcp ") && r.paths[1] != "tcp "
+}
+
+// One completion is lost. That stops the slot of its chunk alone: the others may
+// bring all the rest over before the session is found stalled, and then, since the
+// target has answered for that chunk too, TCP has nothing left to do.
+func TestOneCompletionLost(t *testing.T) {
+	r := newRig(t, verbs.Limits{Stall: time.Second, Drain: 100 * time.Millisecond})
+	r.after = 9
+	r.fault = func() {
+		for i := range 3 { // one of them is signaled
+			r.a.Inject(rdmatest.SendFault{Index: 1 + i, Silent: true})
+		}
+	}
+	_, err := r.copy(transfer.PolicyAuto)
+	must(t, err)
+	if r.fault != nil {
+		t.Error("the completion was not lost")
+	}
+	byRDMA := slices.Equal(r.paths, []string{"rdma "}) && r.by[transport.TCP] == 0
+	if !byRDMA && !r.fellBack() {
+		t.Errorf("paths %q, landed %v, want all by RDMA or a fall-back with its reason", r.paths, r.by)
 	}
 }
 
 // RDMA breaks, is there again, and is used again: the data plane over TCP ends in
 // good order for it.
 func TestBackToRDMA(t *testing.T) {
-	r := newRig(t, verbs.Limits{})
-	r.senders.Comeback = 200 * time.Millisecond
-	r.rate = 20 << 20 // so that there is something left by then
+	r := newRig(t, verbs.Limits{AckTimeout: 15})
+	r.senders.Comeback = 3 * time.Second // far more than it takes to ask for TCP
+	r.files["more"] = 32 * chunkSize     // and for TCP it is far more than that
 	r.after = 5
 	r.fault = func() { r.fabric.Link(r.b, r.a).Drop() }
 	watch := make(chan struct{})
 	r.changed = func(name string) {
-		if name == transport.TCP {
-			r.fabric.Link(r.b, r.a).Pass()
-			close(watch)
+		if name == transport.RDMA {
+			r.edge.SetMaxRate(0)
+			return
 		}
+		r.fabric.Link(r.b, r.a).Pass()
+		r.edge.SetMaxRate(2 << 20)
+		close(watch)
 	}
 	sum, err := r.copy(transfer.PolicyAuto)
 	must(t, err)

@@ -36,22 +36,28 @@ type rig struct {
 	fabric   *rdmatest.Fabric
 	a, b     *rdmatest.Device // of source and target
 	src, dst string           // directories
+	files    map[string]int   // at the source, with their sizes
 	senders  sender.Config
 	receiver *receiver.Receiver
 	fault    func()
 	changed  func(transport string)
-	after    int   // extents that land before the fault
-	rate     int64 // bytes per second; 0: no limit
+	edge     *sender.Edge // while copy runs
+	after    int          // extents that land before the fault
 
 	mu     sync.Mutex
 	landed map[[2]int64]int // by entry and offset
 	total  int
+	by     map[string]int // extents that landed by each transport
 	paths  []string
 }
 
 func newRig(t *testing.T, l verbs.Limits) *rig {
 	t.Helper()
-	r := &rig{t: t, fabric: rdmatest.New(t, rdmatest.Options{Visible: true}), src: t.TempDir(), dst: t.TempDir(), landed: map[[2]int64]int{}}
+	r := &rig{
+		t: t, fabric: rdmatest.New(t, rdmatest.Options{Visible: true}), src: t.TempDir(), dst: t.TempDir(),
+		files:  map[string]int{"big": 24*chunkSize + 17, "big2": 7 * chunkSize, "mid": 300_000, "a": 1, "b": 4096, "c": 70_000, "empty": 0},
+		landed: map[[2]int64]int{}, by: map[string]int{},
+	}
 	r.a = r.fabric.Device("n1", rdmatest.DeviceConfig{Addrs: []string{"10.0.0.1"}})
 	r.b = r.fabric.Device("n2", rdmatest.DeviceConfig{Addrs: []string{"10.0.0.2"}})
 	out, _ := r.data("n1", "10.0.0.1", l)
@@ -63,7 +69,7 @@ func newRig(t *testing.T, l verbs.Limits) *rig {
 	exports := r.exports(r.dst)
 	r.receiver, err = receiver.New(t.Context(), receiver.Config{
 		Node: "n2", Exports: func() *fsroot.Exports { return exports }, Store: st, Pool: pool,
-		Acceptors: map[string]transport.Acceptor{transport.RDMA: &watched{in.rdma, r}, transport.TCP: &watched{in.tcp, r}},
+		Acceptors: map[string]transport.Acceptor{transport.RDMA: &watched{in.rdma, r, transport.RDMA}, transport.TCP: &watched{in.tcp, r, transport.TCP}},
 		Order:     []string{transport.RDMA, transport.TCP}, Log: slog.New(slog.DiscardHandler),
 	})
 	must(t, err)
@@ -168,35 +174,38 @@ func (r *rig) data(host, addr string, l verbs.Limits) (planes, *bufpool.Pool) {
 // watched is an acceptor whose sinks are watched.
 type watched struct {
 	transport.Acceptor
-	r *rig
+	r    *rig
+	name string // of the transport
 }
 
 func (w *watched) Prepare(ctx context.Context, e transport.Edge, s transport.Sink, o transport.PrepareOptions) (transport.Incoming, error) {
-	return w.Acceptor.Prepare(ctx, e, &sink{s, w.r}, o)
+	return w.Acceptor.Prepare(ctx, e, &sink{s, w.r, w.name}, o)
 }
 
 // sink counts what landed, and is where the fault happens.
 type sink struct {
 	transport.Sink
-	r *rig
+	r    *rig
+	name string
 }
 
+// Landed does the fault before it gives up the mutex. Nothing more is said to have
+// landed meanwhile, and so no more chunks were posted before the fault than those and
+// a slot full each: on a busy machine all might else be over before it.
 func (s *sink) Landed(ctx context.Context, seq uint64, arrivals []transport.Arrival) []transport.Verdict {
 	v := s.Sink.Landed(ctx, seq, arrivals)
 	s.r.mu.Lock()
-	var fault func()
+	defer s.r.mu.Unlock()
 	for i := range v {
 		if v[i].Code != transport.Placed {
 			continue
 		}
 		s.r.landed[[2]int64{int64(arrivals[i].Entry), arrivals[i].Offset}]++
+		s.r.by[s.name]++
 		if s.r.total++; s.r.total >= s.r.after && s.r.fault != nil {
-			fault, s.r.fault = s.r.fault, nil
+			s.r.fault()
+			s.r.fault = nil
 		}
-	}
-	s.r.mu.Unlock()
-	if fault != nil {
-		fault()
 	}
 	return v
 }
@@ -214,11 +223,11 @@ func (r *rig) Path(name string, why transport.Reason, _ string) {
 	}
 }
 
-// tree makes files at the source: large ones of a few chunks and small ones.
+// tree makes the files at the source: large ones of a few chunks and small ones.
 func (r *rig) tree() (files map[string][]byte) {
 	r.t.Helper()
 	files = map[string][]byte{}
-	for name, n := range map[string]int{"big": 24*chunkSize + 17, "big2": 7 * chunkSize, "mid": 300_000, "a": 1, "b": 4096, "c": 70_000, "empty": 0} {
+	for name, n := range r.files {
 		b := make([]byte, n)
 		rand.Read(b)
 		files[name] = b
@@ -237,10 +246,11 @@ func (r *rig) copy(policy transfer.Policy) (sender.Summary, error) {
 	job := sender.Job{ID: "t", Epoch: 1, TargetDistinct: true, StateUUID: "state", Spec: transfer.Spec{
 		Mode: transfer.ModeCopy, DestMode: transfer.DestExact, Compare: transfer.CompareSizeMtime, Verify: transfer.VerifyWire, Durability: transfer.DurabilityNone,
 		Source: "n1", Target: "n2", Sources: []transfer.Source{{Path: r.src, Contents: true}}, Dest: filepath.Join(r.dst, "copy"),
-		ChunkSize: chunkSize, Streams: 4, Policy: policy, MaxRate: r.rate,
+		ChunkSize: chunkSize, Streams: 4, Policy: policy,
 	}}
 	rand.Read(job.UID[:])
-	sum, err := sender.New(r.senders, job, toTarget, r).Run(r.t.Context())
+	r.edge = sender.New(r.senders, job, toTarget, r)
+	sum, err := r.edge.Run(r.t.Context())
 	_ = toTarget.Close()
 	serving.Wait()
 	for key, n := range r.landed {
