@@ -151,8 +151,7 @@ func landingsIn(s *transfer.Spec) error {
 	names := map[string]bool{}
 	for _, src := range s.Sources {
 		landing := s.Dest
-		if s.DestMode == transfer.DestInto && !src.Contents {
-			name := path.Base(src.Path)
+		if name := s.LandsAs(&src); name != "" {
 			if name == "/" {
 				return refuse(transfer.BadPath, "spec.sources.path", "%q has no name to land under; set contents", src.Path)
 			}

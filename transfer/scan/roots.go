@@ -33,8 +33,7 @@ func (s *Scanner) resolve() error {
 		}
 		r := root{source: src, at: at}
 		r.at.Follow = s.spec.Follow
-		if s.spec.DestMode == transfer.DestInto && !src.Contents {
-			r.destName = path.Base(src.Path)
+		if r.destName = s.spec.LandsAs(&src); r.destName != "" {
 			if r.destName == "/" {
 				return specError(s.cfg.Node, src.Path, errors.New("the root directory has no name to go by; copy its contents"))
 			}
