@@ -28,6 +28,10 @@ type Open struct {
 	Mode      Mode
 	Dest      string
 	DestMode  DestMode
+	// Names are all names that the root entries have, where they are known before
+	// (see Spec.Names): then others may copy into the same directory meanwhile. Nil
+	// locks the destination as a whole.
+	Names []string
 	// Sources are shown in messages, and hold off a copy into itself: where
 	// owner and target are one node the target compares (dev, ino) as well.
 	Sources []string

@@ -116,6 +116,9 @@ func decodeOpen(p *peerv1.Open) (*transfer.Open, error) {
 	for _, s := range p.GetSources() {
 		m.Sources = append(m.Sources, string(s))
 	}
+	for _, n := range p.GetNames() {
+		m.Names = append(m.Names, string(n))
+	}
 	for _, f := range o.GetFilters() {
 		m.Options.Filters = append(m.Options.Filters, transfer.FilterRule{Include: f.GetInclude(), Pattern: string(f.GetPattern())})
 	}

@@ -75,6 +75,9 @@ func encodeOpen(m *transfer.Open) *peerv1.Open {
 	for _, s := range m.Sources {
 		p.Sources = append(p.Sources, []byte(s))
 	}
+	for _, n := range m.Names {
+		p.Names = append(p.Names, []byte(n))
+	}
 	for _, f := range o.Filters {
 		p.Options.Filters = append(p.Options.Filters, &peerv1.FilterRule{Include: f.Include, Pattern: []byte(f.Pattern)})
 	}

@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -97,22 +96,6 @@ func (r *releases) clear(ctx context.Context, spec *transfer.Spec) error {
 		}
 	}
 	return nil
-}
-
-// inTheWay reports whether the target would refuse spec while it holds the
-// destination of t, as far as the owner can tell.
-func inTheWay(t *transfer.Transfer, spec *transfer.Spec) bool {
-	want := strings.TrimRight(spec.Dest, "/")
-	for _, have := range []string{t.Spec.Dest, t.Resolved} {
-		if have == "" {
-			continue
-		}
-		have = strings.TrimRight(have, "/")
-		if have == want || (t.Spec.Delete || spec.Delete) && (strings.HasPrefix(have, want+"/") || strings.HasPrefix(want, have+"/")) {
-			return true
-		}
-	}
-	return false
 }
 
 // turn is how telling one target ended.

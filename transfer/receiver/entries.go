@@ -29,6 +29,9 @@ func (e *edge) addEntries(list []transfer.Entry) error {
 			bad[list[i].Number] = err
 			// It fails alone. What stands for it in the manifest names nothing.
 			rows[i] = transfer.Entry{Number: list[i].Number, Parent: transfer.NoParent, Kind: transfer.KindFIFO, Name: "?"}
+		} else if list[i].Parent == transfer.NoParent && e.opt.names != nil && !e.opt.names[list[i].Name] {
+			// Another transfer may hold it.
+			return &protocolError{fmt.Sprintf("%q is none of the names that the transfer has asked for", list[i].Name)}
 		}
 	}
 	e.mu.Lock()

@@ -31,19 +31,51 @@ func (a *identity) nested(b *identity) bool { return a.holds(b) || b.holds(a) }
 
 // holds says whether b is a, or lies in it, by any name.
 func (a *identity) holds(b *identity) bool {
+	_, ok := a.below(b)
+	return ok
+}
+
+// below returns the way from a to b, where b is a or lies in it, by any name.
+func (a *identity) below(b *identity) (way string, ok bool) {
 	if a.Dev == b.Dev && a.Ino == b.Ino {
-		return within(string(a.Rest), string(b.Rest))
+		return wayTo(string(a.Rest), string(b.Rest))
 	}
-	if len(a.Real) > 0 && len(b.Real) > 0 && within(string(a.Real), string(b.Real)) {
-		return true
+	if len(a.Real) > 0 && len(b.Real) > 0 {
+		if way, ok := wayTo(string(a.Real), string(b.Real)); ok {
+			return way, true
+		}
 	}
-	return a.Dev == b.Dev && len(a.Inner) > 0 && len(b.Inner) > 0 && within(string(a.Inner), string(b.Inner))
+	if a.Dev == b.Dev && len(a.Inner) > 0 && len(b.Inner) > 0 {
+		return wayTo(string(a.Inner), string(b.Inner))
+	}
+	return "", false
+}
+
+// child is the place of a name in a.
+func (a *identity) child(name string) identity {
+	c := identity{Dev: a.Dev, Ino: a.Ino, Rest: []byte(joinRel(string(a.Rest), name))}
+	if len(a.Real) > 0 {
+		c.Real = []byte(joinPath(string(a.Real), name))
+	}
+	if len(a.Inner) > 0 {
+		c.Inner = []byte(joinPath(string(a.Inner), name))
+	}
+	return c
 }
 
 // within says whether path is dir or below it, by whole components.
 func within(dir, path string) bool {
+	_, ok := wayTo(dir, path)
+	return ok
+}
+
+// wayTo returns the path from dir to what is dir or below it, by whole components.
+func wayTo(dir, path string) (way string, ok bool) {
 	rest, ok := strings.CutPrefix(path, dir)
-	return ok && (dir == "" || dir == "/" || rest == "" || rest[0] == '/')
+	if !ok || dir != "" && dir != "/" && rest != "" && rest[0] != '/' {
+		return "", false
+	}
+	return strings.TrimPrefix(rest, "/"), true
 }
 
 // identify resolves rel as far as it exists. A symbolic link to a directory

@@ -12,19 +12,27 @@ import (
 // lock is a destination lock in memory, beside its record.
 type lock struct {
 	rec  lockRecord
-	edge *edge     // the running one, or nil
-	lost time.Time // since when there is none; monotonic
+	held map[string]bool // rec.Names
+	edge *edge           // the running one, or nil
+	lost time.Time       // since when there is none; monotonic
+}
+
+func newLock(rec lockRecord, now time.Time) *lock {
+	return &lock{rec: rec, held: nameSet(rec.Names), lost: now}
 }
 
 // takeLock stores the lock and the epoch of an edge in one transaction, or says
 // who is in the way. r.openMu is held: nobody else opens meanwhile.
-func (r *Receiver) takeLock(ctx context.Context, m *transfer.Open, id identity) *transfer.Error {
-	if terr := r.conflict(m, &id); terr != nil {
+func (r *Receiver) takeLock(ctx context.Context, m *transfer.Open, c *cover) *transfer.Error {
+	if terr := r.conflict(m, c); terr != nil {
 		return terr
 	}
 	rec := lockRecord{
 		Owner: m.Owner, ID: m.ID, UID: m.UID, StateUUID: m.StateUUID, Epoch: m.Epoch, Principal: m.Principal,
-		Dest: []byte(m.Dest), DestMode: m.DestMode, Root: id, Deletes: m.Options.Delete, Since: time.Now(),
+		Dest: []byte(m.Dest), DestMode: m.DestMode, Root: c.root, Deletes: m.Options.Delete, Since: time.Now(),
+	}
+	if c.names != nil {
+		rec.Names = m.Names
 	}
 	r.mu.Lock()
 	if old := r.locks[m.UID]; old != nil {
@@ -42,36 +50,42 @@ func (r *Receiver) takeLock(ctx context.Context, m *transfer.Open, id identity) 
 	}
 	r.journals.mu.Lock() // see dropJournal
 	r.mu.Lock()
-	r.locks[m.UID] = &lock{rec: rec, lost: time.Now()}
+	r.locks[m.UID] = newLock(rec, time.Now())
 	r.mu.Unlock()
 	r.journals.mu.Unlock()
 	return nil
 }
 
-// conflict looks for a holder of an equal root, or of a nested one where either
-// of the two deletes. Holders are resolved again: what they made since may be
-// what the new one points at.
-func (r *Receiver) conflict(m *transfer.Open, id *identity) *transfer.Error {
+// conflict looks for a holder in the way: one that covers the same, or what it
+// covers and the other one are nested and one of the two deletes. Holders are
+// resolved again: what they made since may be what the new one points at.
+func (r *Receiver) conflict(m *transfer.Open, c *cover) *transfer.Error {
 	r.mu.Lock()
-	var others []lockRecord
+	var others []lock
 	for uid, l := range r.locks {
 		if uid != m.UID {
-			others = append(others, l.rec)
+			others = append(others, lock{rec: l.rec, held: l.held})
 		}
 	}
 	r.mu.Unlock()
 	for i := range others {
-		o := &others[i]
+		o := &others[i].rec
 		deletes := o.Deletes || m.Options.Delete
-		now := o.Root
+		covers := []cover{{root: o.Root, names: others[i].held}}
 		if root, rel, err := r.cfg.Exports().Resolve(string(o.Dest), true); err == nil {
-			if fresh, err := identify(root, rel, deletes); err == nil {
-				now = fresh
+			if now, err := newCover(root, rel, others[i].held, deletes); err == nil {
+				covers = append(covers, now)
 			}
 		}
-		equal := id.same(&now) || id.same(&o.Root)
-		if equal || deletes && (id.nested(&now) || id.nested(&o.Root)) {
-			return o.busy(r.cfg.Node, m.Dest)
+		for k := range covers {
+			name, ok := c.meets(&covers[k], deletes)
+			switch {
+			case !ok:
+			case name != "" && c.names != nil:
+				return o.busy(r.cfg.Node, joinPath(m.Dest, name), name)
+			default:
+				return o.busy(r.cfg.Node, m.Dest, name)
+			}
 		}
 	}
 	return nil

@@ -22,6 +22,7 @@ type dest struct {
 	// destination itself.
 	last string
 	id   identity
+	lock cover // what of it others are kept from
 	// parents are the directories, base among them, that this attempt made, or in
 	// a dry run would make: paths in root, outermost first.
 	parents []string
@@ -52,9 +53,10 @@ func (r *Receiver) open(run running, p Peer, m *transfer.Open) (*edge, *transfer
 	}
 	r.openMu.Lock()
 	defer r.openMu.Unlock()
-	if d.id, err = identify(d.root, d.rel, true); err != nil {
+	if d.lock, err = newCover(d.root, d.rel, opt.names, true); err != nil {
 		return nil, nil, r.destError(err, transfer.PhaseConnect, m.Dest)
 	}
+	d.id = d.lock.root
 	if p.SameNode {
 		if terr := r.checkSources(m, d); terr != nil {
 			return nil, nil, terr
@@ -82,7 +84,7 @@ func (r *Receiver) open(run running, p Peer, m *transfer.Open) (*edge, *transfer
 	}
 	if m.ValidateOnly || opt.DryRun {
 		// Nothing changes: no lock is needed and no directory made.
-		if terr := r.conflict(m, &d.id); terr != nil {
+		if terr := r.conflict(m, &d.lock); terr != nil {
 			return nil, nil, terr
 		}
 		if m.ValidateOnly {
@@ -101,7 +103,7 @@ func (r *Receiver) open(run running, p Peer, m *transfer.Open) (*edge, *transfer
 	if err := r.endEdge(ctx, m.UID, errSuperseded); err != nil {
 		return nil, nil, r.refuse(transfer.DestBusy, m.Dest, fmt.Errorf("the attempt before this one has not ended: %w", err))
 	}
-	if terr := r.takeLock(ctx, m, d.id); terr != nil {
+	if terr := r.takeLock(ctx, m, &d.lock); terr != nil {
 		return nil, nil, terr
 	}
 	e, terr := r.newEdge(run, p, m, opt, d)

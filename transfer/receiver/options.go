@@ -1,8 +1,10 @@
 package receiver
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/xferd/xferd/transfer"
 	"github.com/xferd/xferd/transfer/filter"
@@ -13,6 +15,42 @@ type rules struct {
 	transfer.Options
 	policy  policy
 	filters *filter.Set
+	// names are those that root entries may have, and that the lock covers; nil where
+	// they are not known.
+	names map[string]bool
+}
+
+// maxNameBytes bounds the names that a lock remembers. With more of them it covers
+// the whole destination.
+const maxNameBytes = 1 << 20
+
+// namesOf returns what a transfer covers in its destination; nil: all of it.
+func namesOf(m *transfer.Open) (map[string]bool, error) {
+	size := 0
+	for _, n := range m.Names {
+		if n == "" || n == "." || n == ".." || strings.ContainsAny(n, "/\x00") {
+			return nil, fmt.Errorf("%q is no name in a directory", n)
+		}
+		size += len(n)
+	}
+	switch {
+	case len(m.Names) == 0 || size > maxNameBytes:
+		return nil, nil
+	case m.Mode != transfer.ModeCopy || m.DestMode != transfer.DestInto:
+		return nil, errors.New("names, and no directory to copy into")
+	}
+	return nameSet(m.Names), nil
+}
+
+func nameSet(list []string) map[string]bool {
+	if len(list) == 0 {
+		return nil
+	}
+	set := make(map[string]bool, len(list))
+	for _, n := range list {
+		set[n] = true
+	}
+	return set
 }
 
 // checkOpen validates what an owner asks for and fills the zero values in. It
@@ -85,8 +123,12 @@ func checkOpen(m *transfer.Open) (*rules, error) {
 	if err != nil {
 		return nil, err
 	}
+	names, err := namesOf(m)
+	if err != nil {
+		return nil, err
+	}
 	return &rules{
-		Options: o,
+		Options: o, names: names,
 		policy: policy{
 			keep: o.Preserve, chownUID: o.ChownUID, chownGID: o.ChownGID, chmod: chmod,
 			uid: uint32(os.Geteuid()), gid: uint32(os.Getegid()),

@@ -25,9 +25,12 @@ type lockRecord struct {
 	Dest      []byte // as asked for
 	DestMode  transfer.DestMode
 	Root      identity // as resolved when it was taken
-	Deletes   bool
-	Paused    bool // the owner said so: it lapses with the partials only
-	Since     time.Time
+	// Names are what it covers in the destination. Empty: all of it, as in records of
+	// versions that knew no names.
+	Names   []string `json:",omitempty"`
+	Deletes bool
+	Paused  bool // the owner said so: it lapses with the partials only
+	Since   time.Time
 }
 
 // epochRecord is the highest epoch seen of a transfer. Its key is the owner's
@@ -95,11 +98,16 @@ func newTables(s *store.Store) tables {
 
 func (l *lockRecord) name() string { return transfer.Name(l.Owner, l.ID) }
 
-// busy is the refusal that names the holder.
-func (l *lockRecord) busy(node transfer.NodeID, path string) *transfer.Error {
+// busy is the refusal that names the holder. name is where the two meet, if one of
+// them covers only names.
+func (l *lockRecord) busy(node transfer.NodeID, path, name string) *transfer.Error {
+	held := string(l.Dest)
+	if name != "" && len(l.Names) > 0 {
+		held = joinPath(held, name)
+	}
 	what := "the same destination"
-	if path != string(l.Dest) {
-		what = fmt.Sprintf("%s, which overlaps", transfer.EscapePath(string(l.Dest)))
+	if path != held {
+		what = fmt.Sprintf("%s, which overlaps", transfer.EscapePath(held))
 	}
 	return &transfer.Error{
 		Reason: transfer.DestBusy, Side: transfer.SideTarget, Phase: transfer.PhaseConnect, Node: node, Path: path,

@@ -24,7 +24,7 @@ import (
 func (r *Receiver) recover(ctx context.Context) error {
 	now := time.Now()
 	err := r.t.locks.All(func(_ string, rec lockRecord) error {
-		r.locks[rec.UID] = &lock{rec: rec, lost: now}
+		r.locks[rec.UID] = newLock(rec, now)
 		return nil
 	})
 	if err != nil {

@@ -21,11 +21,11 @@ func (g *rig) crash(write func(j *journal, names tempNames)) transfer.UID {
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	id, err := identify(root, rel, false)
+	c, err := newCover(root, rel, nil, false)
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	if terr := g.takeLock(context.Background(), m, id); terr != nil {
+	if terr := g.takeLock(context.Background(), m, &c); terr != nil {
 		g.t.Fatal(terr)
 	}
 	j, err := g.journals.get(uid, true)

@@ -896,7 +896,11 @@ type Open struct {
 	// Lower bound of the bytes known so far; 0 is unknown.
 	BytesHint int64 `protobuf:"varint,13,opt,name=bytes_hint,json=bytesHint,proto3" json:"bytes_hint,omitempty"`
 	// Lower bound of the entries known so far; 0 is unknown.
-	EntriesHint   int64 `protobuf:"varint,14,opt,name=entries_hint,json=entriesHint,proto3" json:"entries_hint,omitempty"`
+	EntriesHint int64 `protobuf:"varint,14,opt,name=entries_hint,json=entriesHint,proto3" json:"entries_hint,omitempty"`
+	// All names that root entries will have, where they are known before: then only
+	// these are locked in the destination, and an entry beside them ends the edge. Empty
+	// locks the destination as a whole.
+	Names         [][]byte `protobuf:"bytes,15,rep,name=names,proto3" json:"names,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1027,6 +1031,13 @@ func (x *Open) GetEntriesHint() int64 {
 		return x.EntriesHint
 	}
 	return 0
+}
+
+func (x *Open) GetNames() [][]byte {
+	if x != nil {
+		return x.Names
+	}
+	return nil
 }
 
 // Options are the parts of a spec that the target needs.
@@ -2920,7 +2931,7 @@ const file_peer_v1_peer_proto_rawDesc = "" +
 	"\vDataControl\x12\x18\n" +
 	"\asession\x18\x01 \x01(\rR\asession\x12\x12\n" +
 	"\x04body\x18\x02 \x01(\fR\x04body\x12\x10\n" +
-	"\x03end\x18\x03 \x01(\bR\x03end\"\x83\x03\n" +
+	"\x03end\x18\x03 \x01(\bR\x03end\"\x99\x03\n" +
 	"\x04Open\x12\x14\n" +
 	"\x05owner\x18\x01 \x01(\tR\x05owner\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x10\n" +
@@ -2938,7 +2949,8 @@ const file_peer_v1_peer_proto_rawDesc = "" +
 	"\rvalidate_only\x18\f \x01(\bR\fvalidateOnly\x12\x1d\n" +
 	"\n" +
 	"bytes_hint\x18\r \x01(\x03R\tbytesHint\x12!\n" +
-	"\fentries_hint\x18\x0e \x01(\x03R\ventriesHint\"\x86\x04\n" +
+	"\fentries_hint\x18\x0e \x01(\x03R\ventriesHint\x12\x14\n" +
+	"\x05names\x18\x0f \x03(\fR\x05names\"\x86\x04\n" +
 	"\aOptions\x12\x1a\n" +
 	"\bpreserve\x18\x01 \x01(\rR\bpreserve\x12\x18\n" +
 	"\acompare\x18\x02 \x01(\tR\acompare\x12\x16\n" +

@@ -188,7 +188,8 @@ const (
 	Reason_REASON_ALREADY_COMMITTED Reason = 20
 	// That can not be done in the state that the transfer or node is in.
 	Reason_REASON_BAD_STATE Reason = 21
-	// Another transfer holds the destination; the message names it.
+	// Another transfer holds the destination, or one of the names that go into it; the
+	// message names it.
 	Reason_REASON_DEST_BUSY Reason = 22
 	// The destination's file system is full.
 	Reason_REASON_DEST_NO_SPACE Reason = 23
@@ -550,7 +551,7 @@ const file_xfer_v1_reasons_proto_rawDesc = "" +
 	"\x14STATUS_CODE_INTERNAL\x10\r\x12\x1b\n" +
 	"\x17STATUS_CODE_UNAVAILABLE\x10\x0e\x12\x19\n" +
 	"\x15STATUS_CODE_DATA_LOSS\x10\x0f\x12\x1f\n" +
-	"\x1bSTATUS_CODE_UNAUTHENTICATED\x10\x10*\xa2-\n" +
+	"\x1bSTATUS_CODE_UNAUTHENTICATED\x10\x10*\xc8-\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x97\x01\n" +
 	"\x13REASON_INVALID_SPEC\x10\x01\x1a~\xc2\xd0\x18z\b\x03\x10\x02\"tThe request is not valid: a field is missing, out of its range, or contradicts another. The message names the field.\x12\x9b\x01\n" +
@@ -575,10 +576,10 @@ const file_xfer_v1_reasons_proto_rawDesc = "" +
 	"\x18REASON_REQUEST_ID_REUSED\x10\x12\x1a7\xc2\xd0\x183\b\x06\x10\x02\"-The transfer id was used for another request.\x12<\n" +
 	"\x17REASON_ALREADY_FINISHED\x10\x13\x1a\x1f\xc2\xd0\x18\x1b\b\t\x10\x01\"\x15The transfer is over.\x12m\n" +
 	"\x18REASON_ALREADY_COMMITTED\x10\x14\x1aO\xc2\xd0\x18K\b\t\x10\x01\"EThe end of the transfer is decided: it can not be cancelled any more.\x12b\n" +
-	"\x10REASON_BAD_STATE\x10\x15\x1aL\xc2\xd0\x18H\b\t\x10\x01\"BThat can not be done in the state that the transfer or node is in.\x12_\n" +
-	"\x10REASON_DEST_BUSY\x10\x16\x1aI\xc2\xd0\x18E\b\n" +
+	"\x10REASON_BAD_STATE\x10\x15\x1aL\xc2\xd0\x18H\b\t\x10\x01\"BThat can not be done in the state that the transfer or node is in.\x12\x84\x01\n" +
+	"\x10REASON_DEST_BUSY\x10\x16\x1an\xc2\xd0\x18j\b\n" +
 	"\x10\n" +
-	"\x18\x01\"=Another transfer holds the destination; the message names it.\x12J\n" +
+	"\x18\x01\"bAnother transfer holds the destination, or one of the names that go into it; the message names it.\x12J\n" +
 	"\x14REASON_DEST_NO_SPACE\x10\x17\x1a0\xc2\xd0\x18,\b\b\x10\b\"&The destination's file system is full.\x12V\n" +
 	"\x15REASON_DEST_NO_INODES\x10\x18\x1a;\xc2\xd0\x187\b\b\x10\b\"1The destination's file system has no inodes left.\x12G\n" +
 	"\x11REASON_DEST_QUOTA\x10\x19\x1a0\xc2\xd0\x18,\b\b\x10\b\"&A quota at the destination is used up.\x12P\n" +

@@ -20,7 +20,9 @@ Several sources, all of one node, need a destination with a trailing slash. Wher
 contents of two have a name in common, directories become one; of anything else
 the first is copied, and the second fails.
 Directories are always copied with all they hold, and directories that are missing
-above the destination are made; -n and -i show them with their whole path.
+above the destination are made; -n and -i show them with their whole path. Several
+copies may go into one directory at the same time, as long as no two of them have
+the same name there.
 
 A file that is the same at the destination is not sent again, so running the same
 command again goes on where it stopped. A file appears under its name when it is
