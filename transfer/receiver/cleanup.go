@@ -55,8 +55,11 @@ func (j *journal) madeDirs(yield func(path string) error) error {
 }
 
 // removeMadeDirs removes the directories that a transfer made and that are
-// empty (P6). Afterwards none of them is its own any more.
+// empty (P6), and leaves to others what they use of them. Afterwards none of them is
+// its own any more, and its lock is dropped next.
 func (r *Receiver) removeMadeDirs(uid transfer.UID) error {
+	r.making.Lock()
+	defer r.making.Unlock()
 	j, err := r.journals.get(uid, false)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
@@ -65,14 +68,20 @@ func (r *Receiver) removeMadeDirs(uid transfer.UID) error {
 		return err
 	}
 	defer j.Close()
+	removal := r.beginRemoval(uid, "")
 	err = j.madeDirs(func(path string) error {
-		_ = r.removeDir(path) // one that is not empty, or gone, stays as it is
+		_ = removal.dir(path) // one that is not empty, or gone, stays as it is
 		failpoint.Hit("receiver/dir-removed")
 		return nil
 	})
-	if err != nil {
+	if err = errors.Join(err, removal.end()); err != nil {
 		return err
 	}
+	r.mu.Lock()
+	if l := r.locks[uid]; l != nil {
+		l.left = true
+	}
+	r.mu.Unlock()
 	_, err = j.append(frameDirsOver, nil)
 	return err
 }

@@ -143,6 +143,8 @@ func (e *edge) prepare() *transfer.Error {
 // those above where they are missing. They are in the journal before they are
 // made.
 func (e *edge) makeBase() *transfer.Error {
+	e.r.making.Lock()
+	defer e.r.making.Unlock()
 	d := e.dest
 	rel := d.baseRel()
 	id, err := identify(d.root, rel, false)

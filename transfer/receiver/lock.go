@@ -15,6 +15,9 @@ type lock struct {
 	held map[string]bool // rec.Names
 	edge *edge           // the running one, or nil
 	lost time.Time       // since when there is none; monotonic
+	// left says that its transfer has removed the directories that it made, and takes
+	// over no others; see removal.
+	left bool
 }
 
 func newLock(rec lockRecord, now time.Time) *lock {

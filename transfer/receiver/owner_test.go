@@ -226,7 +226,7 @@ func (o *owner) announce(list ...source) []uint64 {
 func (o *owner) sink() transport.Sink {
 	o.g.acc.mu.Lock()
 	defer o.g.acc.mu.Unlock()
-	return o.g.acc.sink
+	return o.g.acc.sinks[o.open.UID]
 }
 
 // extent makes the arrival of one extent of a source.

@@ -179,13 +179,26 @@ func (r *Receiver) forgetPartial(ctx context.Context, key string, rec *partialRe
 func (r *Receiver) dropPartial(ctx context.Context, key string, rec *partialRecord) error {
 	r.unlinkTemp(string(rec.Dir), rec.Temp, rec.Ino)
 	failpoint.Hit("receiver/partial-unlinked")
-	for _, dir := range rec.MadeDirs {
-		if err := r.removeDir(string(dir)); err != nil {
-			break
-		}
+	if err := r.removeAround(key); err != nil {
+		return err
 	}
 	failpoint.Hit("receiver/partial-forget")
 	return r.forgetPartial(ctx, key, rec)
+}
+
+// removeAround removes the directories that go with a partial.
+func (r *Receiver) removeAround(key string) error {
+	r.making.Lock()
+	defer r.making.Unlock()
+	rec, _, err := r.t.partials.Get(key) // as it is now: others may have left it theirs
+	if err != nil || len(rec.MadeDirs) == 0 {
+		return err
+	}
+	removal := r.beginRemoval(transfer.UID{}, key)
+	for _, dir := range rec.MadeDirs {
+		_ = removal.dir(string(dir)) // one that is not empty, or gone, stays as it is
+	}
+	return removal.end()
 }
 
 // dropJournal removes the logs of a transfer that nothing needs any more. self
@@ -225,11 +238,6 @@ func (r *Receiver) unlinkTemp(dir, name string, ino uint64) {
 	if err != nil && !fsMissing(err) && !errors.Is(err, fs.ErrNotExist) {
 		r.log.Warn("temporary file stays", "dir", dir, "name", name, "error", err)
 	}
-}
-
-// removeDir removes a directory of our making if it is empty.
-func (r *Receiver) removeDir(path string) error {
-	return r.inDir(parentPath(path), func(d *fsroot.Dir) error { return d.Rmdir(baseOf(path)) })
 }
 
 // inDir opens a directory of the exports by its absolute path.

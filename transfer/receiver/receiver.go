@@ -74,6 +74,7 @@ type Receiver struct {
 	wg   sync.WaitGroup // the sweeper and the edges
 
 	openMu sync.Mutex // one edge is opened at a time: locks and missing parents
+	making sync.Mutex // of missing parents, and the removal of those of others; see removal
 	swept  time.Time  // when epochs were last looked through; guarded by openMu
 
 	mu      sync.Mutex

@@ -58,7 +58,7 @@ func (g *rig) start(change ...func(*Config)) {
 		g.t.Fatal(err)
 	}
 	g.pool = bufpool.New(64 << 20)
-	g.acc = &fakeAcceptor{}
+	g.acc = &fakeAcceptor{sinks: map[transfer.UID]transport.Sink{}}
 	g.cfg = Config{
 		Node: "n2", Exports: func() *fsroot.Exports { return g.exp }, Store: g.store, Pool: g.pool,
 		Acceptors: map[string]transport.Acceptor{transport.TCP: g.acc}, Order: []string{transport.TCP},
@@ -92,19 +92,19 @@ func (g *rig) restart(change ...func(*Config)) {
 
 func (g *rig) path(rel string) string { return filepath.Join(g.dir, rel) }
 
-// fakeAcceptor hands the sink to the test, which plays the transport.
+// fakeAcceptor hands the sinks to the test, which plays the transport.
 type fakeAcceptor struct {
-	mu   sync.Mutex
-	sink transport.Sink
-	open int
+	mu    sync.Mutex
+	sinks map[transfer.UID]transport.Sink
+	open  int
 	// closing, where not nil, runs while a data plane is fenced.
 	closing func()
 }
 
-func (a *fakeAcceptor) Prepare(_ context.Context, _ transport.Edge, s transport.Sink, _ transport.PrepareOptions) (transport.Incoming, error) {
+func (a *fakeAcceptor) Prepare(_ context.Context, e transport.Edge, s transport.Sink, _ transport.PrepareOptions) (transport.Incoming, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.sink = s
+	a.sinks[e.UID] = s
 	a.open++
 	return &fakeIncoming{a: a}, nil
 }

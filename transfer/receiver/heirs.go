@@ -1,0 +1,165 @@
+package receiver
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"syscall"
+
+	"github.com/xferd/xferd/internal/fsroot"
+	"github.com/xferd/xferd/internal/store"
+	"github.com/xferd/xferd/transfer"
+)
+
+// removal removes directories that transfers made and that are empty. One in which
+// another transfer has its destination stays: from then on it is as if that one had
+// made it. So it is with one in which the partial of another transfer lies. Who leaves
+// last removes it (P6).
+//
+// r.making is held from begin to end, so that nobody goes into a directory that is
+// about to be removed.
+type removal struct {
+	r *Receiver
+	// heirs are transfers by the directories on the way to their destinations.
+	heirs    map[fileID]transfer.UID
+	journals map[transfer.UID]*journal
+	given    map[transfer.UID][]string // the deepest first
+	// partials are keys of partials by the directories that they lie in. They are
+	// looked up when the first directory has something in it.
+	partials map[string]string
+	dropped  string              // the key of a partial that is going
+	kept     map[string][]string // by key, the deepest first
+}
+
+// beginRemoval prepares the removal of directories that a transfer made, or those of
+// a partial; then every transfer may be an heir, and uid is none.
+func (r *Receiver) beginRemoval(uid transfer.UID, partial string) *removal {
+	m := &removal{
+		r: r, dropped: partial, heirs: map[fileID]transfer.UID{}, journals: map[transfer.UID]*journal{},
+		given: map[transfer.UID][]string{}, kept: map[string][]string{},
+	}
+	r.mu.Lock()
+	var others []lockRecord
+	for u, l := range r.locks {
+		if u != uid && !l.left {
+			others = append(others, l.rec)
+		}
+	}
+	r.mu.Unlock()
+	for i := range others {
+		root, rel, err := r.cfg.Exports().Resolve(string(others[i].Dest), true)
+		if err != nil {
+			continue
+		}
+		d := &dest{root: root, rel: rel}
+		if d.id, err = identify(root, rel, false); err != nil {
+			continue
+		}
+		above, err := d.above()
+		if err != nil {
+			continue
+		}
+		for _, id := range above {
+			m.heirs[id] = others[i].UID
+		}
+	}
+	return m
+}
+
+// dir removes a directory if it is empty and nobody else uses it.
+func (m *removal) dir(path string) error {
+	err := m.r.inDir(parentPath(path), func(d *fsroot.Dir) error {
+		name := baseOf(path)
+		if len(m.heirs) > 0 {
+			info, err := d.Lstat(name)
+			if err != nil {
+				return err
+			}
+			if heir, ok := m.heirs[fileID{info.Dev, info.Ino}]; ok && m.open(heir) {
+				m.given[heir] = append(m.given[heir], path)
+				return nil
+			}
+		}
+		return d.Rmdir(name)
+	})
+	if errors.Is(err, syscall.ENOTEMPTY) || errors.Is(err, syscall.EEXIST) {
+		if key := m.partialIn(path); key != "" {
+			m.kept[key] = append(m.kept[key], path)
+		}
+	}
+	return err
+}
+
+// open reports whether a transfer can take a directory over. One without a journal
+// has not begun, and makes for itself what is gone by then.
+func (m *removal) open(uid transfer.UID) bool {
+	if m.journals[uid] != nil {
+		return true
+	}
+	j, err := m.r.journals.get(uid, false)
+	if err != nil {
+		return false
+	}
+	m.journals[uid] = j
+	return true
+}
+
+// partialIn returns the key of a partial in a directory, or below it.
+func (m *removal) partialIn(path string) string {
+	if m.partials == nil {
+		m.partials = map[string]string{}
+		err := m.r.t.partials.All(func(key string, rec partialRecord) error {
+			if key == m.dropped {
+				return nil
+			}
+			for p := string(rec.Dir); p != "" && m.partials[p] == ""; p = parentOf(p) {
+				m.partials[p] = key
+			}
+			return nil
+		})
+		if err != nil {
+			m.r.log.Warn("look for partials", "error", err)
+		}
+	}
+	return m.partials[path]
+}
+
+// end hands over what others use.
+func (m *removal) end() error {
+	var errs []error
+	for uid, j := range m.journals {
+		given := m.given[uid]
+		slices.Reverse(given) // as they are made
+		for _, path := range given {
+			_, err := j.append(frameDir, appendString(nil, path))
+			errs = append(errs, err)
+		}
+		errs = append(errs, j.Close())
+	}
+	if len(m.kept) > 0 {
+		errs = append(errs, m.r.store.UpdateReserved(context.WithoutCancel(m.r.ctx), m.keep))
+	}
+	return errors.Join(errs...)
+}
+
+func (m *removal) keep(tx *store.Tx) error {
+	for key, paths := range m.kept {
+		rec, ok, err := m.r.t.partials.GetTx(tx, key)
+		if err != nil {
+			return err
+		}
+		had := len(rec.MadeDirs)
+		for _, path := range paths {
+			if !slices.ContainsFunc(rec.MadeDirs, func(p []byte) bool { return string(p) == path }) {
+				rec.MadeDirs = append(rec.MadeDirs, []byte(path))
+			}
+		}
+		if !ok || len(rec.MadeDirs) == had {
+			continue
+		}
+		if err := m.r.t.partials.Put(tx, key, rec); err != nil {
+			return err
+		}
+	}
+	return nil
+}
