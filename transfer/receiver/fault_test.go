@@ -170,6 +170,40 @@ func TestDestinationRemovedInTheMiddle(t *testing.T) {
 	g.wantClean()
 }
 
+// A temporary file that cannot be made was named in the journal before: a crash
+// right after one is made leaves none that nobody knows of.
+func TestTempIsNamedBeforeItIsMade(t *testing.T) {
+	g := newRig(t)
+	o := g.dial(g.request("d"))
+	o.announce(dir(root, ""), regular(0, "large", pattern(3*testChunk, 1)), regular(0, "one", pattern(testChunk, 1)))
+	o.answer(1)
+	o.answer(2)
+	if err := os.RemoveAll(g.path("d")); err != nil {
+		t.Fatal(err)
+	}
+	o.land(o.extent(1, 0))
+	o.land(o.extent(2, 0))
+	o.fails(1, transfer.DestDirGone)
+	o.fails(2, transfer.DestDirGone)
+	j, err := g.journals.get(o.open.UID, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	named := map[string]bool{}
+	err = j.log.Read(0, func(_ int64, typ uint8, payload []byte) error {
+		if typ != frameTemps {
+			return nil
+		}
+		return decodeTemps(payload, func(s smallTemp) { named[s.Final] = s.Dir == g.path("d") })
+	})
+	if err != nil || !named["large"] || !named["one"] {
+		t.Errorf("the journal names temps for %v, %v", named, err)
+	}
+	o.finish()
+	g.wantClean()
+}
+
 func TestDestinationMovedInTheMiddle(t *testing.T) {
 	g := newRig(t)
 	o := g.dial(g.request("d"))

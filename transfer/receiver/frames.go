@@ -15,8 +15,8 @@ const (
 	frameAttempt    = iota + 1 // an edge began: what follows has its entry numbers and temp names
 	frameDir                   // a directory is about to be made
 	frameDirNot                // it was not made by us after all
-	frameTemps                 // temps of small files and links are about to be made
-	frameTemp                  // the temp of a large file was made, and has no bytes yet
+	frameTemps                 // temps are about to be made
+	frameTemp                  // one of them, of a large file, was made, and has no bytes yet
 	frameLanded                // extents that are in a temp
 	frameVoid                  // the temp of an entry is gone, or what landed in it does not count
 	frameCommitting            // the decision point of a batch: what follows are renames

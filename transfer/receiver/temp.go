@@ -19,8 +19,8 @@ func (e *edge) nextTemp() uint64 {
 }
 
 // ensureTemp makes the temporary file of a large file, in the directory of the
-// final name so that the rename is one. It is in the journal, by name and
-// inode, before any byte is in it. Space is reserved, except for sparse files,
+// final name so that the rename is one. It is in the journal by its name before it
+// is made, and with its inode before any byte is in it. Space is reserved, except for sparse files,
 // so that a full file system is found now. The caller holds a write lease. It waits
 // a while when too many are open.
 func (e *edge) ensureTemp(ctx context.Context, f *file) (*temp, error) {
@@ -39,7 +39,12 @@ func (e *edge) ensureTemp(ctx context.Context, f *file) (*temp, error) {
 	if err := e.slots.take(ctx); err != nil {
 		return nil, &fsroot.PathError{Op: "open one more temporary file for", Path: joinPath(d.Path(), f.name), Err: err}
 	}
-	if t.f, err = d.Create(t.name, 0o600); err != nil {
+	// By its name before it is made, so that a crash leaves none that nobody knows.
+	named := []smallTemp{{Entry: f.e.Number, Dir: d.Path(), Temp: t.num, Final: f.name}}
+	if _, err = e.journal.append(frameTemps, appendTemps(nil, named)); err == nil {
+		t.f, err = d.Create(t.name, 0o600)
+	}
+	if err != nil {
 		e.slots.give()
 		return nil, err
 	}
