@@ -6,7 +6,7 @@ GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS  = -X github.com/xferd/xferd/cmd/internal/version.version=$(VERSION)
 
-.PHONY: help build man demo test test-full test-lab test-nocgo lint generate check-generate baseline bench million lab deps clean
+.PHONY: help build man demo test test-full test-lab test-faults test-nocgo lint generate check-generate baseline bench million lab deps clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ test-full: test ## all of test, and a soak of RDMA in the lab (SOAK=10m; it prin
 test-lab: ## the RDMA suites on SoftRoCE, in virtual machines (part of test)
 	./scripts/deps.sh lab
 	GO=$(GO) ./scripts/lab.sh
+
+test-faults: ## kill nodes at every step of transfers (part of test: a sample of it)
+	$(GO) test -v -count=1 -timeout 60m ./test/faults -faults.full
 
 test-nocgo: ## the whole suite without cgo
 	CGO_ENABLED=0 $(GO) test ./...

@@ -1,0 +1,284 @@
+package faults
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// job is one run of the enumeration.
+type job struct {
+	s    *scenario
+	plan plan
+}
+
+// enumeration runs jobs on several rigs side by side.
+type enumeration struct {
+	t  testing.TB
+	mu sync.Mutex
+
+	rigs    []*rig
+	points  map[string]int // crash points that were reached, by kind
+	missed  int            // runs that did not come to their point
+	failed  int
+	covered map[string]bool
+}
+
+func newEnumeration(t testing.TB) *enumeration {
+	e := &enumeration{t: t, points: map[string]int{}, covered: map[string]bool{}}
+	for i := range *rigs {
+		r, err := newRig(newDir(t, i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.rigs = append(e.rigs, r)
+	}
+	return e
+}
+
+// maxFailures ends an enumeration that finds nothing but defects.
+const maxFailures = 5
+
+// all runs the jobs, and calls seen with the points that each life passed, by
+// node and life.
+func (e *enumeration) all(kind string, jobs []job, seen func(j job, passed [2][][]string)) {
+	next := make(chan job)
+	var wg sync.WaitGroup
+	for _, r := range e.rigs {
+		wg.Go(func() {
+			for j := range next {
+				e.one(r, kind, j, seen)
+			}
+		})
+	}
+	for _, j := range jobs {
+		e.mu.Lock()
+		stop := e.failed >= maxFailures
+		e.mu.Unlock()
+		if stop {
+			break
+		}
+		next <- j
+	}
+	close(next)
+	wg.Wait()
+	if e.failed > 0 {
+		e.t.FailNow()
+	}
+}
+
+func (e *enumeration) one(r *rig, kind string, j job, seen func(job, [2][][]string)) {
+	reached, err := r.do(j.s, j.plan)
+	var passed [2][][]string
+	for i, n := range r.nodes {
+		for life := 1; life <= n.lives; life++ {
+			p, perr := n.passed(life)
+			if err == nil {
+				err = perr
+			}
+			passed[i] = append(passed[i], p)
+		}
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	switch {
+	case err != nil:
+		e.failed++
+		e.t.Errorf("%v\n--- again: -faults.only='%s|%s|%s'%s", err, j.s.name, strings.Join(j.plan.orders[owner], ","), strings.Join(j.plan.orders[target], ","), map[bool]string{true: " (both die)"}[j.plan.both])
+		return
+	case reached:
+		if n := j.plan.kills(); n > 0 {
+			e.points[kind] += n
+		}
+	default:
+		e.missed++
+	}
+	for _, lives := range passed {
+		for _, names := range lives {
+			for _, name := range names {
+				e.covered[name] = true
+			}
+		}
+	}
+	if seen != nil {
+		seen(j, passed)
+	}
+}
+
+// numbered turns passed points into orders: NAME:N, where N counts those of the
+// name.
+func numbered(passed []string) []string {
+	count := map[string]int{}
+	var list []string
+	for _, name := range passed {
+		count[name]++
+		list = append(list, fmt.Sprintf("%s:%d", name, count[name]))
+	}
+	return list
+}
+
+// record runs a plan and returns what a life of each node passes under it. The
+// second run of the same command is in it, too.
+func (e *enumeration) record(kind string, jobs []job, life [2]int) []trace {
+	out := make([]trace, 0, len(jobs))
+	e.all(kind, jobs, func(j job, passed [2][][]string) {
+		t := trace{job: j}
+		for i := range t.points {
+			if len(passed[i]) > life[i] {
+				t.points[i] = numbered(passed[i][life[i]])
+			}
+		}
+		out = append(out, t)
+	})
+	return out
+}
+
+// trace is a job, and the points that its nodes pass under it.
+type trace struct {
+	job
+	points [2][]string
+}
+
+// then is the plan with one more order for a life of a node.
+func (p plan) then(i, life int, order string) plan {
+	q := p
+	for k := range q.orders {
+		q.orders[k] = slices.Clone(q.orders[k])
+	}
+	for len(q.orders[i]) <= life {
+		q.orders[i] = append(q.orders[i], "")
+	}
+	if q.orders[i][life] != "" {
+		order = q.orders[i][life] + ";" + order
+	}
+	q.orders[i][life] = order
+	return q
+}
+
+// firsts returns the first passing of each name after the node has come up.
+func firsts(points []string) (list []string) {
+	seen := map[string]bool{}
+	up := slices.IndexFunc(points, func(p string) bool { return p == "lifecycle/submit:1" || p == "store/log-created:1" })
+	for _, p := range points[max(0, up):] {
+		if name, _, _ := strings.Cut(p, ":"); !seen[name] {
+			seen[name] = true
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+// sample takes some of the jobs, whole as many where everything is enumerated; 0 is
+// all.
+func sample(rnd *rand.Rand, jobs []job, some, whole int) []job {
+	n := some
+	if *full {
+		n = whole
+	}
+	if n == 0 || len(jobs) <= n {
+		return jobs
+	}
+	// Whatever order the records came in, a seed stands for the same ones.
+	slices.SortFunc(jobs, func(a, b job) int {
+		return strings.Compare(a.s.name+a.plan.String(), b.s.name+b.plan.String())
+	})
+	rnd.Shuffle(len(jobs), func(i, j int) { jobs[i], jobs[j] = jobs[j], jobs[i] })
+	return jobs[:n]
+}
+
+// TestP1P2P3P5P6EveryCrash kills owner, target, or both at every step of
+// transfers, once and again while they recover, and cancels beside that.
+func TestP1P2P3P5P6EveryCrash(t *testing.T) {
+	if *seed == 0 {
+		*seed = uint64(time.Now().UnixNano())
+	}
+	rnd := rand.New(rand.NewPCG(*seed, 0))
+	e := newEnumeration(t)
+	all := scenarios()
+	began := time.Now()
+	defer func() {
+		sum := 0
+		for _, n := range e.points {
+			sum += n
+		}
+		if never := slices.DeleteFunc(slices.Clone(points), func(p string) bool { return e.covered[p] }); len(never) > 0 {
+			t.Logf("nothing passed %v", never)
+			if *full && *only == "" && !t.Failed() {
+				t.Error("there are points that nothing passes")
+			}
+		}
+		t.Logf("%d crash points in %v: %v; %d runs did not come to their point; seed %d", sum, time.Since(began).Round(time.Second), e.points, e.missed, *seed)
+	}()
+	if *only != "" {
+		f := strings.Split(*only, "|")
+		if len(f) != 3 || all[f[0]] == nil {
+			t.Fatal("-faults.only: want SCENARIO|OWNER|TARGET")
+		}
+		p := plan{}
+		for i := range p.orders {
+			p.orders[i] = strings.Split(f[i+1], ",")
+		}
+		e.all("one", []job{{all[f[0]], p}}, nil)
+		return
+	}
+
+	var plain []job
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		plain = append(plain, job{s: all[name]})
+	}
+	var single, both, holds, firstDeaths []job
+	for _, tr := range e.record("", plain, [2]int{}) {
+		t.Logf("%s: the owner passes %d points, the target %d", tr.s.name, len(tr.points[owner]), len(tr.points[target]))
+		for i, points := range tr.points {
+			for _, p := range points {
+				single = append(single, job{tr.s, tr.plan.then(i, 0, p+":kill")})
+				if tr.s.name == "copy" {
+					q := tr.plan.then(i, 0, p+":kill")
+					q.both = true
+					both = append(both, job{tr.s, q})
+				}
+			}
+			if tr.s.name == "copy" || tr.s.name == "into-nothing" {
+				for _, p := range firsts(points) {
+					holds = append(holds, job{tr.s, tr.plan.then(i, 0, p+":hold")})
+					if tr.s.name == "into-nothing" {
+						continue
+					}
+					firstDeaths = append(firstDeaths, job{tr.s, tr.plan.then(i, 0, p+":kill")})
+				}
+			}
+		}
+	}
+	e.all("single", sample(rnd, single, 40, 0), nil)
+	e.all("both", sample(rnd, both, 15, 0), nil)
+
+	// Cancels at every step, and deaths after some of them.
+	var afterCancel []job
+	for _, tr := range e.record("", sample(rnd, holds, 8, 0), [2]int{}) {
+		for i, points := range tr.points {
+			for _, p := range points {
+				afterCancel = append(afterCancel, job{tr.s, tr.plan.then(i, 0, p+":kill")})
+			}
+		}
+	}
+	e.all("cancel", sample(rnd, afterCancel, 20, 1000), nil)
+
+	// Deaths in the life after a death.
+	var double []job
+	for i := range 2 {
+		mine := slices.DeleteFunc(slices.Clone(firstDeaths), func(j job) bool { return len(j.plan.orders[i]) == 0 })
+		life := [2]int{}
+		life[i] = 1
+		for _, tr := range e.record("single", sample(rnd, mine, 4, 0), life) {
+			for _, p := range tr.points[i] {
+				double = append(double, job{tr.s, tr.plan.then(i, 1, p+":kill")})
+			}
+		}
+	}
+	e.all("double", sample(rnd, double, 20, 1500), nil)
+}
