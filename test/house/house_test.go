@@ -183,7 +183,7 @@ func TestNoPackageOfLeftovers(t *testing.T) {
 
 // pathRooms are where paths that are not in an export are opened: the state
 // directory, the configuration, the kernel's own files.
-var pathRooms = []string{"internal/fsroot", "internal/store", "internal/hostnet", "internal/trust", "cmd", "test", "docs", "deploy", "transport/transporttest"}
+var pathRooms = []string{"internal/fsroot", "internal/store", "internal/failpoint", "internal/hostnet", "internal/trust", "cmd", "test", "docs", "deploy", "transport/transporttest"}
 
 // pathFiles may touch paths too, each for the reason it gives.
 var pathFiles = map[string]string{
