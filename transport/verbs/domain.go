@@ -94,7 +94,11 @@ func (d *domain) connect(p *pair, l *Limits) error {
 	if err != nil {
 		return err
 	}
-	return p.qp.ToReadyToSend(rdma.ReadyToSendAttr{PSN: p.psn, Timeout: l.AckTimeout, RetryCount: l.Retries, RNRRetry: l.Retries})
+	attr, err := d.path.rail.Device.Attr()
+	if err != nil {
+		return err
+	}
+	return p.qp.ToReadyToSend(rdma.ReadyToSendAttr{PSN: p.psn, Timeout: l.ackTimeout(attr.Software), RetryCount: l.Retries, RNRRetry: l.Retries})
 }
 
 // endpoint describes a queue pair to the peer.

@@ -27,8 +27,8 @@ func TestManual(t *testing.T) {
 		fmt.Sprintf("requests of at most %d MiB", writeSize>>20),
 		fmt.Sprintf("an immediate of 0x%08x", probeImmediate(0)),
 		fmt.Sprintf("within %.0f seconds, at most %d set-ups", l.Handshake.Seconds(), l.Setups),
-		fmt.Sprintf("gives up after %d tries", l.Retries),
-		fmt.Sprintf("is 2^%d times", l.AckTimeout),
+		fmt.Sprintf("sends again %d times", l.Retries),
+		fmt.Sprintf("is 2^%d times 4.096 us, on a device in software 2^%d times", l.ackTimeout(false), l.ackTimeout(true)),
 		fmt.Sprintf("back within %.0f seconds the memory", l.Destroy.Seconds()),
 	} {
 		if !strings.Contains(flat, want) {

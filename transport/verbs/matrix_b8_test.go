@@ -148,7 +148,7 @@ func TestB9RetriesForEver(t *testing.T) {
 		}
 	}
 	var l Limits
-	if err := l.fill(); err != nil || l.Retries != 6 || l.AckTimeout != 17 {
+	if err := l.fill(); err != nil || l.Retries != 6 || l.ackTimeout(false) != 17 {
 		t.Errorf("%+v, %v", l, err)
 	}
 	inBubble(t, setup{}, func(t *testing.T, r *rig) {

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -42,12 +43,13 @@ type setup struct {
 	limits  Limits
 	rails   int // devices of each host; 0 is 1
 	pool    int64
-	mtu     [2]rdma.MTU // of source and target
-	message uint32      // longest work request
-	hidden  bool        // the race detector does not see what devices do
-	deaf    bool        // events of devices are not taken
-	memory  int64       // that the target's devices may have registered
-	kept    bool        // memory may stay in quarantine
+	mtu     [2]rdma.MTU   // of source and target
+	message uint32        // longest work request
+	hidden  bool          // the race detector does not see what devices do
+	deaf    bool          // events of devices are not taken
+	memory  int64         // that the target's devices may have registered
+	kept    bool          // memory may stay in quarantine
+	timeout time.Duration // of one try; see rdmatest.Options
 }
 
 // rig is two hosts on a fabric in this process. Device k of the source has the
@@ -61,7 +63,7 @@ type rig struct {
 
 func newRig(t *testing.T, s setup) *rig {
 	t.Helper()
-	r := &rig{fabric: rdmatest.New(t, rdmatest.Options{Visible: !s.hidden})}
+	r := &rig{fabric: rdmatest.New(t, rdmatest.Options{Visible: !s.hidden, Timeout: s.timeout})}
 	if s.pool == 0 {
 		s.pool = 64 << 20
 	}

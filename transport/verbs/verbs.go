@@ -39,8 +39,8 @@ type Limits struct {
 	// life of a target that works on them (30 s).
 	Stall time.Duration
 	// AckTimeout is the exponent of the time until a packet without an
-	// acknowledgement is sent again, 4.096 us << n (17: 0.5 s), Retries how
-	// often (6). 7 would be for ever on some devices and is refused.
+	// acknowledgement is sent again, 4.096 us << n, Retries how often (6); see
+	// hardwareAckTimeout. 7 would be for ever on some devices and is refused.
 	AckTimeout uint8
 	Retries    uint8
 	// Rest is how long a path that broke is left alone where there are others
@@ -62,7 +62,6 @@ func (l *Limits) fill() error {
 	def(&l.Drain, time.Second)
 	def(&l.Destroy, 10*time.Second)
 	def(&l.Stall, 30*time.Second)
-	def(&l.AckTimeout, 17)
 	def(&l.Retries, 6)
 	def(&l.Rest, 5*time.Second)
 	def(&l.LongestRest, 5*time.Minute)
@@ -80,6 +79,32 @@ func (l *Limits) fill() error {
 		return errors.New("a time that is not positive")
 	}
 	return nil
+}
+
+// What an AckTimeout of 0 stands for. A queue pair gives up after seven tries.
+//
+// On hardware 17, 0.54 s each: less than two seconds in all was too short for
+// networks in use, where pauses and lost acknowledgements last as long, and
+// hardware takes the time for an upper bound of steps of its own.
+//
+// A device in software keeps exactly to it, try after try, so that 17 is 3.8 s of
+// silence before anybody knows. 16 is 1.9 s: the rest goes by another path within
+// five seconds, and an outage of a second is lived through. Fewer tries would be as
+// fast, but each burst of loss takes one, and on a network that loses packets it is
+// the tries that count.
+const (
+	hardwareAckTimeout = 17
+	softwareAckTimeout = 16
+)
+
+func (l *Limits) ackTimeout(software bool) uint8 {
+	switch {
+	case l.AckTimeout != 0:
+		return l.AckTimeout
+	case software:
+		return softwareAckTimeout
+	}
+	return hardwareAckTimeout
 }
 
 func def[T comparable](v *T, d T) {
