@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -27,18 +28,42 @@ type enumeration struct {
 	missed  int            // runs that did not come to their point
 	failed  int
 	covered map[string]bool
+	began   time.Time
+
+	complete bool // every point has to be passed
 }
 
 func newEnumeration(t testing.TB) *enumeration {
-	e := &enumeration{t: t, points: map[string]int{}, covered: map[string]bool{}}
-	for i := range *rigs {
-		r, err := newRig(newDir(t, i))
+	e := &enumeration{t: t, points: map[string]int{}, covered: map[string]bool{}, began: time.Now()}
+	for range *rigs {
+		r, err := newRig(newDir(t))
 		if err != nil {
 			t.Fatal(err)
 		}
 		e.rigs = append(e.rigs, r)
 	}
 	return e
+}
+
+// seed is of the sample, and told at the end.
+func (e *enumeration) seed() uint64 {
+	if *seed == 0 {
+		*seed = uint64(time.Now().UnixNano())
+	}
+	return *seed
+}
+
+// told tells how it went.
+func (e *enumeration) told() {
+	never := slices.DeleteFunc(slices.Clone(points), func(p string) bool { return e.covered[p] })
+	if e.complete && len(never) > 0 && !e.t.Failed() {
+		e.t.Errorf("nothing passed %v", never)
+	}
+	sum := 0
+	for _, n := range e.points {
+		sum += n
+	}
+	e.t.Logf("%d crash points in %v: %v; %d runs did not come to their point; seed %d", sum, time.Since(e.began).Round(time.Second), e.points, e.missed, *seed)
 }
 
 // maxFailures ends an enumeration that finds nothing but defects.
@@ -67,6 +92,7 @@ func (e *enumeration) all(kind string, jobs []job, seen func(j job, passed [2][]
 	}
 	close(next)
 	wg.Wait()
+	e.t.Logf("%s: %d runs, %v so far", cmp.Or(kind, "no deaths"), len(jobs), time.Since(e.began).Round(time.Second))
 	if e.failed > 0 {
 		e.t.FailNow()
 	}
@@ -194,26 +220,11 @@ func sample(rnd *rand.Rand, jobs []job, some, whole int) []job {
 // TestP1P2P3P5P6EveryCrash kills owner, target, or both at every step of
 // transfers, once and again while they recover, and cancels beside that.
 func TestP1P2P3P5P6EveryCrash(t *testing.T) {
-	if *seed == 0 {
-		*seed = uint64(time.Now().UnixNano())
-	}
-	rnd := rand.New(rand.NewPCG(*seed, 0))
 	e := newEnumeration(t)
+	e.complete = *full && *only == ""
+	rnd := rand.New(rand.NewPCG(e.seed(), 0))
+	defer e.told()
 	all := scenarios()
-	began := time.Now()
-	defer func() {
-		sum := 0
-		for _, n := range e.points {
-			sum += n
-		}
-		if never := slices.DeleteFunc(slices.Clone(points), func(p string) bool { return e.covered[p] }); len(never) > 0 {
-			t.Logf("nothing passed %v", never)
-			if *full && *only == "" && !t.Failed() {
-				t.Error("there are points that nothing passes")
-			}
-		}
-		t.Logf("%d crash points in %v: %v; %d runs did not come to their point; seed %d", sum, time.Since(began).Round(time.Second), e.points, e.missed, *seed)
-	}()
 	if *only != "" {
 		f := strings.Split(*only, "|")
 		if len(f) != 3 || all[f[0]] == nil {

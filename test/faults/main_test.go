@@ -1,12 +1,12 @@
 package faults
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -21,8 +21,9 @@ var (
 
 // Where everything is.
 var (
-	scratch string // in memory
-	tagged  string // xferd with failpoints
+	scratch  string // in memory
+	tagged   string // xferd with failpoints
+	released string // xferd as it is released
 )
 
 func TestMain(m *testing.M) {
@@ -36,7 +37,8 @@ func all(m *testing.M) int {
 	if scratch, err = os.MkdirTemp(memory(), "xfaults."); err == nil {
 		defer os.RemoveAll(scratch)
 		tagged = filepath.Join(scratch, "xferd")
-		err = build(tagged, "failpoints")
+		released = filepath.Join(scratch, "released")
+		err = errors.Join(build(tagged, "failpoints"), build(released, ""))
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "faults:", err)
@@ -62,11 +64,15 @@ func build(to, tags string) error {
 	return nil
 }
 
-func newDir(t testing.TB, n int) string {
+func newDir(t testing.TB) string {
 	t.Helper()
-	dir := filepath.Join(scratch, strconv.Itoa(n))
-	if err := os.Mkdir(dir, 0o755); err != nil {
+	dir, err := os.MkdirTemp(scratch, "r")
+	if err == nil {
+		err = os.Chmod(dir, 0o755)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
 	return dir
 }

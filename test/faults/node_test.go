@@ -70,17 +70,26 @@ func (n *node) state() string { return filepath.Join(n.home, "state") }
 
 func (n *node) trace(life int) string { return filepath.Join(n.home, fmt.Sprintf("trace.%d", life)) }
 
-// start begins a life with a plan of failpoints.
-func (n *node) start(plan string) error {
+// start begins a life with a plan of failpoints, or, where inject says something,
+// as the program is released under strace, which injects that into system calls.
+func (n *node) start(plan, inject string) error {
 	n.lives++
 	socket := filepath.Join(n.home, "s")
 	p := &process{up: make(chan struct{}), done: make(chan struct{})}
-	p.cmd = exec.Command(tagged,
+	line := []string{tagged}
+	if inject != "" {
+		call, _, _ := strings.Cut(inject, ":")
+		// With -D the daemon is the process that is started here, and not strace.
+		line = []string{"strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=" + call, "-e", "signal=none", "-e", "inject=" + inject, released}
+	}
+	line = append(line,
 		"--name", n.name, "--state-dir", n.state(), "--export", n.data()+":rw",
 		"--advertise", n.address, "--listen-control", n.address+":7440", "--listen-data", n.address+":7441",
 		"--listen-gossip", n.address+":7442", "--join", n.seed+":7442", "--listen-http", "", "--listen-socket", socket,
 		"--listen-socket-group", "", "--buffer-memory", "64MiB", "--log-level", "info", "--log-format", "text")
-	p.cmd.Env = []string{"HOME=" + n.home, "TMPDIR=" + n.home, failpoint.Plan + "=" + plan, failpoint.Trace + "=" + n.trace(n.lives)}
+	p.cmd = exec.Command(line[0], line[1:]...)
+	p.cmd.WaitDelay = time.Second // strace may hold its end of the log a moment longer
+	p.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + n.home, "TMPDIR=" + n.home, failpoint.Plan + "=" + plan, failpoint.Trace + "=" + n.trace(n.lives)}
 	p.cmd.Stderr = p
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := p.cmd.Start(); err != nil {

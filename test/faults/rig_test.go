@@ -61,10 +61,16 @@ type plan struct {
 	// them have none. In hold orders the file is filled in.
 	orders [2][]string
 	both   bool // a death takes the other node along
+	// inject is what strace does to the first life of a node, which is then the
+	// program as it is released: CALL:signal=KILL:when=N.
+	inject [2]string
 }
 
 func (p plan) String() string {
 	s := fmt.Sprintf("owner %q, target %q", p.orders[owner], p.orders[target])
+	if p.inject != [2]string{} {
+		s = fmt.Sprintf("strace of owner %q, of target %q", p.inject[owner], p.inject[target])
+	}
 	if p.both {
 		s += ", both die"
 	}
@@ -84,6 +90,9 @@ func (p *plan) holds() bool {
 func (p *plan) kills() (n int) {
 	for _, o := range p.orders {
 		n += strings.Count(strings.Join(o, " "), ":kill")
+	}
+	for _, in := range p.inject {
+		n += strings.Count(in, "=KILL")
 	}
 	return n
 }
@@ -149,11 +158,14 @@ func (x *run) heldFile() string { return filepath.Join(x.dir, "held") }
 func (x *run) begin(i int) error {
 	n := x.nodes[i]
 	for {
-		orders := ""
+		orders, inject := "", ""
+		if n.lives == 0 {
+			inject = x.plan.inject[i]
+		}
 		if n.lives < len(x.plan.orders[i]) {
 			orders = strings.ReplaceAll(x.plan.orders[i][n.lives], ":hold", ":hold="+x.heldFile())
 		}
-		if err := n.start(orders); err != nil {
+		if err := n.start(orders, inject); err != nil {
 			return err
 		}
 		if err := n.awaitUp(); err != nil || !n.dead() {
