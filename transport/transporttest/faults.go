@@ -235,6 +235,7 @@ func testFenceWaits(t *testing.T, s *suite) {
 	}
 	e := s.connect(t, sink, options{streams: 1, verify: true})
 	feed := NewFeed(small(1)...)
+	feed.Open = true // else all of it is over, and well, before the source hears of the end
 	done := e.start(t.Context(), feed)
 	wait(t, reached)
 	closed := make(chan struct{})

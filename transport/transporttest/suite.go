@@ -66,7 +66,7 @@ type suite struct {
 }
 
 // patience is how long the suite waits for what has to happen at all.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // edge is one connected edge.
 type edge struct {
