@@ -131,7 +131,8 @@ func TestNoMemory(t *testing.T) {
 // TestLimitLowered: a limit that comes down in the middle of a chunk does not
 // make the target take the source for stuck.
 func TestLimitLowered(t *testing.T) {
-	tr, stop := node(t, Limits{Stall: time.Second})
+	t.Parallel() // it waits, for a quarter of Stall
+	tr, stop := node(t, Limits{Stall: 4 * time.Second})
 	defer stop()
 	dst, err := os.CreateTemp(t.TempDir(), "")
 	if err != nil {

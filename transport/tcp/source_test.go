@@ -136,10 +136,14 @@ func TestHostileTarget(t *testing.T) {
 	}
 }
 
+// stall is a Limits.Stall within which a process on a busy machine gets its turn.
+const stall = 3 * time.Second
+
 // TestSilentTarget: a target that owes an answer and gives no sign of life is
 // given up; one that does give signs is not.
 func TestSilentTarget(t *testing.T) {
-	l := Limits{Stall: 500 * time.Millisecond}
+	t.Parallel() // it waits
+	l := Limits{Stall: stall}
 	err := against(t, l, memChunks(1), func(c net.Conn) {
 		c.Write(reply(wire.Accepted, wire.Verifies))
 		io.Copy(io.Discard, c)
@@ -149,8 +153,8 @@ func TestSilentTarget(t *testing.T) {
 	}
 	err = against(t, l, memChunks(1), func(c net.Conn) {
 		c.Write(reply(wire.Accepted, wire.Verifies))
-		for range 15 {
-			time.Sleep(l.Stall / 10) // longer than Stall in all
+		for range 24 {
+			time.Sleep(l.Stall / 20) // longer than Stall in all
 			c.Write(wire.AppendAlive(nil))
 		}
 		c.Write(wire.AppendAck(nil, 0, []wire.Answer{{Code: wire.Code(transport.Placed)}}))
@@ -164,13 +168,14 @@ func TestSilentTarget(t *testing.T) {
 
 // TestAlive: the real target gives signs of life while its sink is at work.
 func TestAlive(t *testing.T) {
-	l := Limits{Stall: 600 * time.Millisecond}
+	t.Parallel() // it waits
+	l := Limits{Stall: stall}
 	tr, stop := node(t, l)
 	defer stop()
 	sink := transporttest.NewSink(t)
 	sink.OnPlace = func(_ context.Context, seq uint64, _ []transport.ExtentHeader) error {
 		if seq == 0 {
-			time.Sleep(2 * l.Stall) // a sink that is slow
+			time.Sleep(l.Stall * 3 / 2) // a sink that is slow
 		}
 		return nil
 	}
