@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"syscall"
 	"testing"
@@ -12,13 +13,19 @@ import (
 	"github.com/xferd/xferd/transport"
 )
 
-// onExtent runs f when the n-th extent of any entry arrives, and lets all land.
+// onExtent runs f when the n-th extent of any entry arrives, and lets all land. Those
+// before it have landed by then, and those after it are not read yet: nobody looks at
+// a source that f has changed by half.
 func onExtent(r *rig, n int, f func()) {
 	var mu sync.Mutex
+	came := 0
 	r.target.verdict = func(*transport.Extent, int) transport.Verdict {
 		mu.Lock()
 		defer mu.Unlock()
-		if n--; n == 0 {
+		if came++; came == n {
+			for r.target.landings() < n-1 {
+				runtime.Gosched()
+			}
 			f()
 		}
 		return transport.Verdict{}

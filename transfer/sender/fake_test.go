@@ -224,6 +224,16 @@ func (f *fakeTarget) wantContent(name string, want []byte) {
 	}
 }
 
+// landings counts the extents that landed.
+func (f *fakeTarget) landings() (n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, times := range f.sent {
+		n += times
+	}
+	return n
+}
+
 // count tells how many messages of a kind came.
 func count[T transfer.ToTarget](f *fakeTarget) (n int) {
 	f.mu.Lock()
