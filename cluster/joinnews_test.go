@@ -95,7 +95,7 @@ func TestOtherClusterIsTold(t *testing.T) {
 	}
 	a := start("a")
 	start("b", a.Addr().String())
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(patience)
 	for len(log.having("could be joined", a.Addr().String(), "another cluster")) == 0 {
 		select {
 		case <-deadline:

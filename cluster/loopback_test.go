@@ -48,7 +48,7 @@ func TestLoopback(t *testing.T) {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			start := time.Now()
 			nodes := startLoopback(t, n)
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
 			for _, c := range nodes {
 				if err := c.WaitJoined(ctx, n); err != nil {

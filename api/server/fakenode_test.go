@@ -170,7 +170,7 @@ func (g fakeGuard) Path(_ context.Context, c Caller, path string, _ bool) error 
 
 // as is a context of a caller with a deadline that no test should meet.
 func as(t *testing.T, who string) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	t.Cleanup(cancel)
 	return metadata.AppendToOutgoingContext(ctx, "test-who", who)
 }

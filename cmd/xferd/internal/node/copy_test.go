@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/xferd/xferd/api/client"
 	xferv1 "github.com/xferd/xferd/api/xfer/v1"
@@ -68,7 +67,7 @@ func newPair(tb testing.TB, dir string, fabrics ...*rdma.System) *pair {
 		})
 	}
 	for _, n := range p.nodes {
-		wait, stop := context.WithTimeout(ctx, 10*time.Second)
+		wait, stop := context.WithTimeout(ctx, patience)
 		if err := n.WaitJoined(wait, 2); err != nil {
 			tb.Fatal(err)
 		}

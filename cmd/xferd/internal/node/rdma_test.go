@@ -34,7 +34,7 @@ func newTestFabric(t *testing.T, allowed []string, devices ...rdmatest.DeviceCon
 // closed waits until nothing of the system is open.
 func closed(t *testing.T, sys *rdma.System) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); len(sys.Live()) > 0; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(patience); len(sys.Live()) > 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("still open: %q", sys.Live())
 		}
