@@ -19,7 +19,7 @@ import (
 
 // TestLab runs them on SoftRoCE in a virtual machine.
 func TestLab(t *testing.T) {
-	lab.RunTests(t, lab.TestJob{Run: "^TestReal", Job: lab.Job{Timeout: 4 * time.Minute}})
+	lab.RunTests(t, lab.TestJob{Run: "^TestReal", Job: lab.Job{Timeout: 12 * time.Minute}})
 }
 
 // realSystem returns the system and a device of it that is there.

@@ -12,7 +12,7 @@ if ! ./bin/lab -check; then
 fi
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-if ! XFER_LAB=1 $go test -v -count=1 -timeout 12m -run "${1:-^TestLab}" ./test/e2e >"$log" 2>&1; then
+if ! XFER_LAB=1 $go test -v -count=1 -timeout 30m -run "${1:-^TestLab}" ./test/e2e >"$log" 2>&1; then
 	cat "$log"
 	exit 1
 fi

@@ -180,7 +180,7 @@ func pairNode(t testing.TB, more ...string) (c *ctl, f *farm, own, peer string) 
 // meet waits until the other machine is at the same place of the same test.
 func meet(t testing.TB, place string) {
 	t.Helper()
-	command(t, "lab-meet", t.Name()+"."+strings.ReplaceAll(place, " ", "-"), "90")
+	command(t, "lab-meet", t.Name()+"."+strings.ReplaceAll(place, " ", "-"))
 }
 
 // tell leaves a word for the other machine, told reads it after they met.

@@ -16,7 +16,7 @@ import (
 // that one machine is enough for: the driver's suite, the transport's, and the
 // daemons here, in tests named TestOneMachine.
 func TestLabOneMachine(t *testing.T) {
-	lab.RunSuites(t, lab.Job{Timeout: 7 * time.Minute, Env: inLab(t)},
+	lab.RunSuites(t, lab.Job{Timeout: 15 * time.Minute, Env: inLab(t)},
 		lab.Suite{Pkg: "../../rdma", Run: "^TestReal"},
 		lab.Suite{Pkg: "../../transport/verbs", Run: "^TestReal", Flags: []string{"-test.short"}},
 		lab.Suite{Run: "^TestOneMachine"})
@@ -24,7 +24,7 @@ func TestLabOneMachine(t *testing.T) {
 
 // What is between two machines is in tests named TestTwoMachines. Both run them.
 func TestLabTwoMachines(t *testing.T) {
-	lab.RunSuites(t, lab.Job{VMs: 2, Timeout: 4 * time.Minute, MemoryMiB: 3072, Env: inLab(t)}, lab.Suite{Run: "^TestTwoMachines"})
+	lab.RunSuites(t, lab.Job{VMs: 2, Timeout: 10 * time.Minute, MemoryMiB: 3072, Env: inLab(t)}, lab.Suite{Run: "^TestTwoMachines"})
 }
 
 // inLab puts the programs where the lab sees them.

@@ -45,7 +45,7 @@ type Job struct {
 	// hold files.
 	MemoryMiB int
 	// Timeout bounds the run from the start of QEMU to the end of the last
-	// command; 2 minutes by default. Waiting for another run of the lab on this
+	// command; 5 minutes by default. Waiting for another run of the lab on this
 	// computer, and the first preparation, do not count.
 	Timeout time.Duration
 	// Output gets what the commands print, both streams, as it comes. With two
@@ -89,7 +89,7 @@ type Phase struct {
 }
 
 const (
-	defaultTimeout = 2 * time.Minute
+	defaultTimeout = 5 * time.Minute
 	maxLinks       = 8
 )
 

@@ -61,7 +61,7 @@ kill -SEGV $$
 		t.Fatal(err)
 	}
 	out := filepath.Join(dir, "out")
-	res := must(t, Job{Cmd: []string{"sh", script}, OutDir: out, Timeout: time.Minute})
+	res := must(t, Job{Cmd: []string{"sh", script}, OutDir: out, Timeout: 4 * time.Minute})
 	text := string(res.Machines[0].Output)
 	for _, want := range []string{"link rxe0/1 state ACTIVE", "PORT_ACTIVE (4)", "active_mtu:\t\t4096 (5)", "#bytes", "65536      100", "to stderr"} {
 		if !strings.Contains(text, want) {
@@ -122,7 +122,7 @@ B)
 	exit 9
 	;;
 esac`
-	res := must(t, Job{VMs: 2, Cmd: []string{"sh", "-c", both}, Timeout: 90 * time.Second})
+	res := must(t, Job{VMs: 2, Cmd: []string{"sh", "-c", both}, Timeout: 5 * time.Minute})
 	if res.Machines[0].ExitCode != 0 || res.Machines[1].ExitCode != 9 || res.ExitCode != 9 {
 		t.Errorf("exit codes %d and %d, together %d; want 0, 9 and 9", res.Machines[0].ExitCode, res.Machines[1].ExitCode, res.ExitCode)
 	}

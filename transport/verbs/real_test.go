@@ -19,7 +19,7 @@ import (
 
 // TestLab runs what needs a device on SoftRoCE in a virtual machine.
 func TestLab(t *testing.T) {
-	lab.RunTests(t, lab.TestJob{Run: "^TestReal", Job: lab.Job{Timeout: 5 * time.Minute}})
+	lab.RunTests(t, lab.TestJob{Run: "^TestReal", Job: lab.Job{Timeout: 15 * time.Minute}})
 }
 
 // realNode is a host with the device of the lab. Several of them are one device,
