@@ -147,7 +147,7 @@ func (o *owner) send(m transfer.ToTarget) {
 // await waits until fn says so; it fails the test after a long while.
 func (o *owner) await(what string, fn func() bool) {
 	o.t.Helper()
-	timer := time.AfterFunc(20*time.Second, func() { o.mu.Lock(); o.ended = true; o.cond.Broadcast(); o.mu.Unlock() })
+	timer := time.AfterFunc(time.Minute, func() { o.mu.Lock(); o.ended = true; o.cond.Broadcast(); o.mu.Unlock() })
 	defer timer.Stop()
 	o.mu.Lock()
 	defer o.mu.Unlock()
