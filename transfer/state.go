@@ -53,6 +53,7 @@ type Counters struct {
 	Mismatches     int64            // extents refused for their digest
 	Restarts       int64            // files whose source changed
 	Attempts       int64
+	BytesToMove    int64 // of a dry run: what would be moved, at most
 }
 
 // Clone returns a copy that shares nothing.

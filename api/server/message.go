@@ -28,7 +28,7 @@ func transferOut(t *transfer.Transfer, full bool) *xferv1.Transfer {
 		StartTime:           timeOut(t.Started),
 		UpdateTime:          timeOut(t.Updated),
 		EndTime:             timeOut(t.Ended),
-		Counters:            countersOut(&t.Counters),
+		Counters:            countersOut(t),
 		DataPath:            dataPathOut(&t.Path),
 		WaitingReason:       string(t.WaitingReason),
 		WaitingDetail:       text(t.WaitingDetail),
@@ -124,8 +124,9 @@ func piecesOut(pieces []transfer.Piece) *xferv1.Pieces {
 	return m
 }
 
-func countersOut(c *transfer.Counters) *xferv1.Counters {
-	return &xferv1.Counters{
+func countersOut(t *transfer.Transfer) *xferv1.Counters {
+	c := &t.Counters
+	m := &xferv1.Counters{
 		EntriesFound: c.EntriesFound, TotalKnown: c.ScanDone,
 		FilesTotal: c.FilesTotal, BytesTotal: c.BytesTotal,
 		FilesCopied: c.FilesCopied, FilesSame: c.FilesSame, FilesSkipped: c.FilesSkipped, FilesFailed: c.FilesFailed,
@@ -134,6 +135,10 @@ func countersOut(c *transfer.Counters) *xferv1.Counters {
 		BytesDone: c.BytesDone, BytesMoved: c.BytesMoved,
 		Mismatches: c.Mismatches, Restarts: c.Restarts, Attempts: c.Attempts,
 	}
+	if t.Spec.DryRun {
+		m.BytesToMove = new(c.BytesToMove)
+	}
+	return m
 }
 
 func dataPathOut(p *transfer.Path) *xferv1.DataPath {

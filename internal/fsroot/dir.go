@@ -192,6 +192,7 @@ type Statfs struct {
 	Type        int64 // the magic number of statfs(2)
 	Total       int64 // bytes
 	FreeBytes   int64 // that any user may take: without the blocks kept for root
+	RootBytes   int64 // that root may take
 	TotalInodes int64 // 0 where the file system does not count them
 	FreeInodes  int64
 }
@@ -212,7 +213,7 @@ func (d *Dir) Statfs() (s Statfs, err error) {
 		unit = int64(b.Bsize)
 	}
 	return Statfs{
-		Type: int64(b.Type), Total: int64(b.Blocks) * unit, FreeBytes: int64(b.Bavail) * unit,
+		Type: int64(b.Type), Total: int64(b.Blocks) * unit, FreeBytes: int64(b.Bavail) * unit, RootBytes: int64(b.Bfree) * unit,
 		TotalInodes: int64(b.Files), FreeInodes: int64(b.Ffree),
 	}, nil
 }

@@ -32,6 +32,7 @@ type observer struct {
 	good     int64     // entries that were published or the same already
 	gained   bool      // something is at the target that was not before this attempt
 	dirty    bool
+	dry      bool // a dry run
 }
 
 func newObserver(j *job, dog *watchdog) (*observer, error) {
@@ -47,13 +48,17 @@ func newObserver(j *job, dog *watchdog) (*observer, error) {
 	base.FilesSame, base.FilesSkipped, base.FilesFailed, base.EntriesFailed = 0, 0, 0, 0
 	base.SpecialSkipped, base.EntriesLost, base.BytesDone = 0, 0, 0
 	base.FilesCopied, base.DirsMade, base.LinksMade = log.before.files, log.before.dirs, log.before.links
+	base.BytesToMove = 0
+	if t.Spec.DryRun {
+		base.BytesToMove = log.before.bytes
+	}
 	path := t.Path
 	path.Fallbacks = slices.Clone(path.Fallbacks)
 	var checked transfer.Checked
 	if path.VerifyReason != "" {
 		checked = transfer.Checked{Verify: transfer.Verify(path.Verify), Reason: path.VerifyReason}
 	}
-	return &observer{checked: checked, j: j, dog: dog, log: log, base: base, c: base.Clone(), path: path}, nil
+	return &observer{checked: checked, j: j, dog: dog, log: log, base: base, c: base.Clone(), path: path, dry: t.Spec.DryRun}, nil
 }
 
 // start shows progress, and ends the attempt by giveUp when the watchdog says
@@ -220,6 +225,9 @@ func (o *observer) Result(r transfer.Result) {
 		o.now.add(&r)
 		before := &o.log.before
 		c.FilesCopied, c.DirsMade, c.LinksMade = before.files+o.now.files, before.dirs+o.now.dirs, before.links+o.now.links
+		if o.dry {
+			c.BytesToMove = before.bytes + o.now.bytes
+		}
 	case r.Kind == transfer.KindFile && r.Outcome == transfer.OutcomeSame:
 		c.FilesSame++
 	case r.Kind == transfer.KindFile && r.Outcome == transfer.OutcomeSkipped:

@@ -25,7 +25,10 @@ const (
 )
 
 // published counts entries that came to be, by kind.
-type published struct{ files, dirs, links int64 }
+type published struct {
+	files, dirs, links int64
+	bytes              int64 // of the files
+}
 
 // made are the changes by which a directory or link comes to be, and not only
 // its metadata.
@@ -35,6 +38,7 @@ func (p *published) add(r *transfer.Result) {
 	switch {
 	case r.Kind == transfer.KindFile:
 		p.files++
+		p.bytes += r.Bytes
 	case r.Change&made == 0: // at most its metadata was mended
 	case r.Kind == transfer.KindDir:
 		p.dirs++

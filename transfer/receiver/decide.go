@@ -189,9 +189,7 @@ func (e *edge) need(f *file) (res transfer.Result, done bool, err error) {
 	}
 	if e.opt.DryRun {
 		res = e.result(f, transfer.OutcomePublished)
-		if f.e.Kind == transfer.KindFile {
-			res.Bytes = f.e.Size
-		}
+		res.Bytes = e.wouldMove(f)
 		return res, true, nil
 	}
 	switch f.e.Kind {

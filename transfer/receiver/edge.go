@@ -57,6 +57,7 @@ type edge struct {
 	failed      int64
 	metaTouched bool // something was changed that a batch does not sync
 	removals    removals
+	room        room     // of a dry run
 	claims      []string // partials that are kept from other edges
 	causes      causes
 	checked     transfer.Checked

@@ -1,6 +1,7 @@
 package receiver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -29,6 +30,7 @@ func (e *edge) finish(ctx context.Context) *transfer.Finished {
 	fin.Deleted = e.removals.done
 	e.mu.Unlock()
 	if e.opt.DryRun {
+		fin.Err = cmp.Or(fin.Err, e.noRoom())
 		return fin
 	}
 	failpoint.Hit("receiver/deleted")

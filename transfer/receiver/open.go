@@ -168,8 +168,7 @@ func (r *Receiver) resolvedTo(d *dest) string {
 // checkSpace returns the free bytes. The owner's hint is no reason to refuse
 // while it fits in the file system at all: much of it may be here already.
 func (r *Receiver) checkSpace(m *transfer.Open, d *dest) (s fsroot.Statfs, terr *transfer.Error) {
-	have := strings.TrimSuffix(strings.TrimSuffix(d.rel, string(d.id.Rest)), "/")
-	dir, err := d.root.OpenDir(have)
+	dir, err := d.existing()
 	if err != nil {
 		return s, r.destError(err, transfer.PhaseConnect, m.Dest)
 	}

@@ -1945,7 +1945,10 @@ type Counters struct {
 	// Files begun again since their source changed.
 	Restarts int64 `protobuf:"varint,18,opt,name=restarts,proto3" json:"restarts,omitempty"`
 	// Attempts to run the transfer.
-	Attempts      int64 `protobuf:"varint,19,opt,name=attempts,proto3" json:"attempts,omitempty"`
+	Attempts int64 `protobuf:"varint,19,opt,name=attempts,proto3" json:"attempts,omitempty"`
+	// Of a dry run: bytes of contents that a run would move, at most. Holes count, as in
+	// bytes_total.
+	BytesToMove   *int64 `protobuf:"varint,20,opt,name=bytes_to_move,json=bytesToMove,proto3,oneof" json:"bytes_to_move,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2109,6 +2112,13 @@ func (x *Counters) GetRestarts() int64 {
 func (x *Counters) GetAttempts() int64 {
 	if x != nil {
 		return x.Attempts
+	}
+	return 0
+}
+
+func (x *Counters) GetBytesToMove() int64 {
+	if x != nil && x.BytesToMove != nil {
+		return *x.BytesToMove
 	}
 	return 0
 }
@@ -2903,7 +2913,7 @@ const file_xfer_v1_transfer_proto_rawDesc = "" +
 	"\bretry_of\x18( \x01(\tR\aretryOf\x121\n" +
 	"\x14resolved_destination\x18) \x01(\fR\x13resolvedDestination\x12\x16\n" +
 	"\x06digest\x18* \x01(\fR\x06digest\x12!\n" +
-	"\fcancelled_by\x18+ \x01(\tR\vcancelledBy\"\xe1\x05\n" +
+	"\fcancelled_by\x18+ \x01(\tR\vcancelledBy\"\x9c\x06\n" +
 	"\bCounters\x12#\n" +
 	"\rentries_found\x18\x01 \x01(\x03R\fentriesFound\x12\x1f\n" +
 	"\vtotal_known\x18\x02 \x01(\bR\n" +
@@ -2933,10 +2943,12 @@ const file_xfer_v1_transfer_proto_rawDesc = "" +
 	"mismatches\x18\x11 \x01(\x03R\n" +
 	"mismatches\x12\x1a\n" +
 	"\brestarts\x18\x12 \x01(\x03R\brestarts\x12\x1a\n" +
-	"\battempts\x18\x13 \x01(\x03R\battempts\x1a=\n" +
+	"\battempts\x18\x13 \x01(\x03R\battempts\x12'\n" +
+	"\rbytes_to_move\x18\x14 \x01(\x03H\x00R\vbytesToMove\x88\x01\x01\x1a=\n" +
 	"\x0fBytesMovedEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"\xa6\x02\n" +
+	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01B\x10\n" +
+	"\x0e_bytes_to_move\"\xa6\x02\n" +
 	"\bDataPath\x12\x1c\n" +
 	"\ttransport\x18\x01 \x01(\tR\ttransport\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12/\n" +
@@ -3219,6 +3231,7 @@ func file_xfer_v1_transfer_proto_init() {
 	file_xfer_v1_transfer_proto_msgTypes[4].OneofWrappers = []any{
 		(*Destination_Path)(nil),
 	}
+	file_xfer_v1_transfer_proto_msgTypes[8].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

@@ -63,7 +63,7 @@ func TestCopyFailsInPart(t *testing.T) {
 
 func TestDryRunPrintsMappingFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		full := transfer(func(t *xferv1.Transfer) { t.Spec.DryRun = true; t.Counters.Deleted = 1 })
+		full := transfer(func(t *xferv1.Transfer) { t.Spec.DryRun = true; t.Counters.Deleted, t.Counters.BytesToMove = 1, new(int64(5<<30)) })
 		entry := func(path string, kind xferv1.EntryKind, o xferv1.Outcome, ch ...xferv1.Change) *xferv1.EntryResult {
 			return &xferv1.EntryResult{Path: []byte(path), Kind: kind, Outcome: o, Changes: ch}
 		}

@@ -113,7 +113,11 @@ func summary(t *xferv1.Transfer, verbose bool) []string {
 		out = append(out, "  others:     "+l)
 	}
 	if dry {
-		out = append(out, fmt.Sprintf("  bytes:      %s in all files", show.Size(c.GetBytesTotal())))
+		bytes := show.Size(c.GetBytesTotal()) + " in all files"
+		if c.BytesToMove != nil { // an older daemon does not tell
+			bytes = show.Size(c.GetBytesToMove()) + " would be moved of " + bytes
+		}
+		out = append(out, "  bytes:      "+bytes)
 		return append(out, "  this was a dry run: nothing was changed")
 	}
 	bytes := fmt.Sprintf("  bytes:      %s moved of %s in all files, in %s", show.Size(moved), show.Size(c.GetBytesTotal()), show.Elapsed(took))
