@@ -186,6 +186,19 @@ func (p plan) then(i, life int, order string) plan {
 	return q
 }
 
+// after runs plans with a hold, and returns them with one death more: at each point
+// that they pass.
+func (e *enumeration) after(holds []job) (list []job) {
+	for _, tr := range e.record("", holds, [2]int{}) {
+		for i, points := range tr.points {
+			for _, p := range points {
+				list = append(list, job{tr.s, tr.plan.then(i, 0, p+":kill")})
+			}
+		}
+	}
+	return list
+}
+
 // firsts returns the first passing of each name after the node has come up.
 func firsts(points []string) (list []string) {
 	seen := map[string]bool{}
@@ -268,16 +281,12 @@ func TestP1P2P3P5P6EveryCrash(t *testing.T) {
 	e.all("single", sample(rnd, single, 40, 0), nil)
 	e.all("both", sample(rnd, both, 15, 0), nil)
 
-	// Cancels at every step, and deaths after some of them.
-	var afterCancel []job
-	for _, tr := range e.record("", sample(rnd, holds, 8, 0), [2]int{}) {
-		for i, points := range tr.points {
-			for _, p := range points {
-				afterCancel = append(afterCancel, job{tr.s, tr.plan.then(i, 0, p+":kill")})
-			}
-		}
+	// Cancels and pauses at every step, and deaths beside them.
+	e.all("cancel", sample(rnd, e.after(sample(rnd, holds, 8, 0)), 20, 1000), nil)
+	for i := range holds {
+		holds[i].plan.pause = true
 	}
-	e.all("cancel", sample(rnd, afterCancel, 20, 1000), nil)
+	e.all("pause", sample(rnd, e.after(sample(rnd, holds, 4, 40)), 8, 300), nil)
 
 	// Deaths in the life after a death.
 	var double []job

@@ -37,7 +37,7 @@ func (x *run) judge(ctx context.Context, t *xferv1.Transfer) error {
 		if err := x.s.after.equal(x.dst); err != nil {
 			return fmt.Errorf("SUCCEEDED: %w", err)
 		}
-	case s == xferv1.State_STATE_CANCELLED && x.held:
+	case s == xferv1.State_STATE_CANCELLED && x.held && !x.plan.pause:
 		if err := x.judgeCancelled(ctx); err != nil {
 			return fmt.Errorf("CANCELLED: %w", err)
 		}
@@ -47,19 +47,25 @@ func (x *run) judge(ctx context.Context, t *xferv1.Transfer) error {
 	if err := x.awaitFree(ctx); err != nil {
 		return err
 	}
-	if err := x.noTemps(); err != nil {
-		return err
+	if t.GetState() == xferv1.State_STATE_SUCCEEDED || x.purges() {
+		if err := x.noTemps(); err != nil {
+			return err
+		}
 	}
 	return x.judgeAgain(ctx, t)
 }
 
-// judgeCancelled: whole files or none, no empty directories of its own making,
-// and nothing else after what was kept for a later run was dropped.
+// purges says whether what a cancel keeps is dropped, or the same command again goes
+// on from it: either in half of the plans.
+func (x *run) purges() bool { return len(x.plan.String())%2 == 0 }
+
+// judgeCancelled: whole files or none, no empty directories of its own making, and
+// nothing else where what is kept for a later run was dropped.
 func (x *run) judgeCancelled(ctx context.Context) error {
 	if err := whole(x.dst, x.s.before, x.s.after); err != nil {
 		return err
 	}
-	for { // the target may have to be told first
+	for x.purges() { // the target may have to be told first
 		_, err := x.nodes[owner].client().CancelTransfer(ctx, &xferv1.CancelTransferRequest{Name: transferName("one"), Purge: true})
 		if err == nil {
 			break

@@ -61,6 +61,7 @@ type plan struct {
 	// them have none. In hold orders the file is filled in.
 	orders [2][]string
 	both   bool // a death takes the other node along
+	pause  bool // what a hold is for: the transfer is paused and resumed, not cancelled
 	// inject is what strace does to the first life of a node, which is then the
 	// program as it is released: CALL:signal=KILL:when=N.
 	inject [2]string
@@ -73,6 +74,9 @@ func (p plan) String() string {
 	}
 	if p.both {
 		s += ", both die"
+	}
+	if p.pause {
+		s += ", paused"
 	}
 	return s
 }
@@ -105,7 +109,7 @@ type run struct {
 	src    string
 	dst    string
 	deaths int
-	held   bool // the hold was reached, and the cancel sent
+	held   bool // the hold was reached, and the cancel or pause sent
 }
 
 // do runs the scenario under the plan and judges everything. reached says that
@@ -220,6 +224,10 @@ func (x *run) work(ctx context.Context) error {
 // drive submits a transfer and waits for its end, over all lives of the owner.
 func (x *run) drive(ctx context.Context, id string) (*xferv1.Transfer, error) {
 	var last error
+	timeout := 20 * time.Second
+	if x.plan.pause {
+		timeout = 20 * time.Millisecond // it has to be seen
+	}
 	for submitted := false; ctx.Err() == nil; {
 		api := x.nodes[owner].client()
 		var err error
@@ -228,9 +236,12 @@ func (x *run) drive(ctx context.Context, id string) (*xferv1.Transfer, error) {
 			submitted = err == nil
 		} else {
 			var resp *xferv1.WaitTransferResponse
-			resp, err = api.WaitTransfer(ctx, &xferv1.WaitTransferRequest{Name: transferName(id), Timeout: durationpb.New(20 * time.Second)})
+			resp, err = api.WaitTransfer(ctx, &xferv1.WaitTransferRequest{Name: transferName(id), Timeout: durationpb.New(timeout)})
 			if over(resp.GetTransfer()) {
 				return resp.GetTransfer(), nil
+			}
+			if resp.GetTransfer().GetState() == xferv1.State_STATE_PAUSED {
+				_, err = api.ResumeTransfer(ctx, &xferv1.ResumeTransferRequest{Name: transferName(id)})
 			}
 			if status.Code(err) == codes.NotFound {
 				return nil, fmt.Errorf("P3: what was submitted is lost: %w", err)
@@ -256,7 +267,11 @@ func (x *run) supervise(ctx context.Context) error {
 			<-ended
 		}
 	}()
-	tick := time.NewTicker(time.Millisecond)
+	every := 50 * time.Millisecond
+	if x.plan.holds() {
+		every = time.Millisecond
+	}
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	var late time.Time
 	for !over || x.deaths < x.plan.kills() && time.Now().Before(late) {
@@ -283,7 +298,8 @@ func (x *run) supervise(ctx context.Context) error {
 	return nil
 }
 
-// letGo sends the cancel when the hold is reached, and lets the node go on.
+// letGo sends the cancel, or the pause, when the hold is reached, and lets the node
+// go on.
 func (x *run) letGo(ctx context.Context, id string) {
 	if x.held || !x.plan.holds() {
 		return
@@ -295,7 +311,11 @@ func (x *run) letGo(ctx context.Context, id string) {
 	// Where the node that is held holds it up, it is sent all the same.
 	short, cancel := context.WithTimeout(ctx, 30*time.Millisecond)
 	defer cancel()
-	_, _ = x.nodes[owner].client().CancelTransfer(short, &xferv1.CancelTransferRequest{Name: transferName(id)})
+	if api := x.nodes[owner].client(); x.plan.pause {
+		_, _ = api.PauseTransfer(short, &xferv1.PauseTransferRequest{Name: transferName(id)})
+	} else {
+		_, _ = api.CancelTransfer(short, &xferv1.CancelTransferRequest{Name: transferName(id)})
+	}
 	_ = os.Remove(x.heldFile())
 }
 
