@@ -20,7 +20,7 @@ import (
 const usage = `usage:
   lab [flags] COMMAND [ARG...]        run a program of this computer in the lab
   lab -vms 2 [flags] COMMAND -- COMMAND   on machine A and on machine B
-  lab -pkg ./rdma [flags] [-test.FLAG...] run a package's tests there
+  lab -pkg ./rdma [flags] -- [-test.FLAG...] run a package's tests there
   lab -check                          say why it cannot run here, with exit code 1
 flags:
 `
