@@ -1,6 +1,7 @@
 package receiver
 
 import (
+	"os"
 	"testing"
 	"time"
 
@@ -209,4 +210,26 @@ func TestP6DirectoryInTwoTrees(t *testing.T) {
 	}
 	g.wantFile("t/f", []byte("f"))
 	g.wantClean()
+}
+
+// One is opened at the very time that the one which made the directory is cancelled.
+func TestOneComesWhileAnotherGoes(t *testing.T) {
+	s := sharing{newRig(t), t}
+	for range 10 {
+		a := s.join("a", true)
+		gone := make(chan struct{})
+		go func() {
+			defer close(gone)
+			a.send(&transfer.Abort{End: transfer.EndPurge})
+		}()
+		b := s.join("b", true)
+		<-gone
+		a.finished()
+		s.finish(b)
+		s.wantFile("new/d/b", pattern(3*testChunk, 1))
+		if err := os.RemoveAll(s.path("new")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.wantClean()
 }
