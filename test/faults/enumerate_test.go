@@ -230,9 +230,9 @@ func sample(rnd *rand.Rand, jobs []job, some, whole int) []job {
 	return jobs[:n]
 }
 
-// TestP1P2P3P5P6EveryCrash kills owner, target, or both at every step of
+// TestP1P2P3P4P5P6EveryCrash kills owner, target, or both at every step of
 // transfers, once and again while they recover, and cancels beside that.
-func TestP1P2P3P5P6EveryCrash(t *testing.T) {
+func TestP1P2P3P4P5P6EveryCrash(t *testing.T) {
 	e := newEnumeration(t)
 	e.complete = *full && *only == ""
 	rnd := rand.New(rand.NewPCG(e.seed(), 0))
@@ -267,7 +267,7 @@ func TestP1P2P3P5P6EveryCrash(t *testing.T) {
 					both = append(both, job{tr.s, q})
 				}
 			}
-			if tr.s.name == "copy" || tr.s.name == "into-nothing" {
+			if tr.s.name == "copy" || tr.s.name == "into-nothing" || tr.s.inside {
 				for _, p := range firsts(points) {
 					holds = append(holds, job{tr.s, tr.plan.then(i, 0, p+":hold")})
 					if tr.s.name == "into-nothing" {

@@ -20,7 +20,7 @@ func over(t *xferv1.Transfer) bool { return t.GetState() >= xferv1.State_STATE_S
 func (x *run) spec() *xferv1.TransferSpec {
 	chunk := int64(1 << 20)
 	spec := &xferv1.TransferSpec{
-		Mode: xferv1.Mode_MODE_COPY, SourceNode: "n1", TargetNode: "n2", ChunkSize: &chunk,
+		Mode: xferv1.Mode_MODE_COPY, SourceNode: "n1", TargetNode: x.to.name, ChunkSize: &chunk,
 		Sources:     []*xferv1.Source{{Source: &xferv1.Source_Path{Path: &xferv1.PathSource{Path: []byte(x.src), Contents: true}}}},
 		Destination: &xferv1.Destination{Destination: &xferv1.Destination_Path{Path: []byte(x.dst)}},
 	}
@@ -81,7 +81,7 @@ func (x *run) judgeCancelled(ctx context.Context) error {
 	if x.s.after.equal(x.dst) == nil {
 		return nil // the cancel came when all was done: what is empty is so at the source
 	}
-	top := filepath.Join(x.nodes[target].data(), "d")
+	top := filepath.Join(x.to.data(), "d")
 	var empty []string
 	err := walk(top, func(name string) error {
 		list, err := os.ReadDir(filepath.Join(top, name))
@@ -104,7 +104,7 @@ func (x *run) judgeCancelled(ctx context.Context) error {
 // awaitFree waits until the target holds nothing: the owner may have to tell it.
 func (x *run) awaitFree(ctx context.Context) error {
 	for {
-		resp, err := x.nodes[target].client().ListTransfers(ctx, &xferv1.ListTransfersRequest{Parent: "nodes/n2", Incoming: true})
+		resp, err := x.to.client().ListTransfers(ctx, &xferv1.ListTransfersRequest{Parent: "nodes/" + x.to.name, Incoming: true})
 		if err == nil && len(resp.GetTransfers()) == 0 {
 			return nil
 		}
@@ -116,16 +116,32 @@ func (x *run) awaitFree(ctx context.Context) error {
 }
 
 func (x *run) noTemps() error {
-	left, err := temps(filepath.Join(x.nodes[target].data(), "d"))
+	left, err := temps(filepath.Join(x.to.data(), "d"))
 	if err == nil && len(left) > 0 {
 		err = fmt.Errorf("temporary files are left: %q", left)
 	}
 	return err
 }
 
-// judgeAgain runs the same command again: after a success it moves nothing, and
+// submit submits the same until it is answered.
+func (x *run) submit(ctx context.Context, id string) (resp *xferv1.SubmitTransferResponse, err error) {
+	for {
+		resp, err = x.nodes[owner].client().SubmitTransfer(ctx, &xferv1.SubmitTransferRequest{TransferId: id, Spec: x.spec()})
+		if err == nil || ctx.Err() != nil {
+			return resp, err
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+}
+
+// judgeAgain submits the same once more, which changes nothing, and runs the same
+// command under another id: after a success it moves nothing, and
 // after a cancel it does the work.
 func (x *run) judgeAgain(ctx context.Context, first *xferv1.Transfer) error {
+	known, err := x.submit(ctx, "one")
+	if err != nil || !known.GetAlreadyExisted() || known.GetTransfer().GetUid() != first.GetUid() {
+		return fmt.Errorf("P4: the same id again is %v, want %v: %w", known.GetTransfer(), first, err)
+	}
 	t, err := x.drive(ctx, "again")
 	if err != nil {
 		return err
@@ -153,7 +169,7 @@ func (x *run) judgeAgain(ctx context.Context, first *xferv1.Transfer) error {
 // right after the locks.
 func (x *run) awaitNoJournals() error {
 	for begin := time.Now(); ; time.Sleep(2 * time.Millisecond) {
-		logs, err := filepath.Glob(filepath.Join(x.nodes[target].state(), "transfers", "*", "target", "*"))
+		logs, err := filepath.Glob(filepath.Join(x.to.state(), "transfers", "*", "target", "*"))
 		if err != nil || len(logs) == 0 {
 			return err
 		}
@@ -168,7 +184,7 @@ func (x *run) judgeState() error {
 	if err := x.awaitNoJournals(); err != nil {
 		return err
 	}
-	for i, n := range x.nodes {
+	for _, n := range x.nodes {
 		if err := n.health(); err != nil {
 			return err
 		}
@@ -180,7 +196,7 @@ func (x *run) judgeState() error {
 		if len(r.Problems) > 0 {
 			return fmt.Errorf("the state of %s: %w", n.name, errors.Join(r.Problems...))
 		}
-		if i == target && (r.Tables["target-locks"] > 0 || r.Tables["target-partials"] > 0) {
+		if n == x.to && (r.Tables["target-locks"] > 0 || r.Tables["target-partials"] > 0) {
 			return fmt.Errorf("the state of the target keeps %v", r.Tables)
 		}
 	}

@@ -108,6 +108,7 @@ type run struct {
 	plan   plan
 	src    string
 	dst    string
+	to     *node // the target
 	deaths int
 	held   bool // the hold was reached, and the cancel or pause sent
 }
@@ -117,7 +118,11 @@ type run struct {
 func (r *rig) do(s *scenario, p plan) (reached bool, err error) {
 	r.runs++
 	x := &run{rig: r, s: s, plan: p, src: filepath.Join(r.nodes[owner].data(), s.name)}
-	x.dst = filepath.Join(r.nodes[target].data(), "d", s.below, "dst")
+	x.to = r.nodes[target]
+	if s.inside {
+		x.to = r.nodes[owner]
+	}
+	x.dst = filepath.Join(x.to.data(), "d", s.below, "dst")
 	defer r.close()
 	if err := x.prepare(); err != nil {
 		return false, err
@@ -146,7 +151,7 @@ func (x *run) prepare() error {
 			return err
 		}
 	}
-	top := filepath.Join(x.nodes[target].data(), "d")
+	top := filepath.Join(x.to.data(), "d")
 	if err := errors.Join(os.RemoveAll(top), os.MkdirAll(top, 0o755)); err != nil {
 		return err
 	}
@@ -223,29 +228,24 @@ func (x *run) work(ctx context.Context) error {
 
 // drive submits a transfer and waits for its end, over all lives of the owner.
 func (x *run) drive(ctx context.Context, id string) (*xferv1.Transfer, error) {
-	var last error
 	timeout := 20 * time.Second
 	if x.plan.pause {
 		timeout = 20 * time.Millisecond // it has to be seen
 	}
-	for submitted := false; ctx.Err() == nil; {
+	first, last := x.submit(ctx, id)
+	for ctx.Err() == nil {
 		api := x.nodes[owner].client()
-		var err error
-		if !submitted {
-			_, err = api.SubmitTransfer(ctx, &xferv1.SubmitTransferRequest{TransferId: id, Spec: x.spec()})
-			submitted = err == nil
-		} else {
-			var resp *xferv1.WaitTransferResponse
-			resp, err = api.WaitTransfer(ctx, &xferv1.WaitTransferRequest{Name: transferName(id), Timeout: durationpb.New(timeout)})
-			if over(resp.GetTransfer()) {
-				return resp.GetTransfer(), nil
-			}
-			if resp.GetTransfer().GetState() == xferv1.State_STATE_PAUSED {
-				_, err = api.ResumeTransfer(ctx, &xferv1.ResumeTransferRequest{Name: transferName(id)})
-			}
-			if status.Code(err) == codes.NotFound {
-				return nil, fmt.Errorf("P3: what was submitted is lost: %w", err)
-			}
+		resp, err := api.WaitTransfer(ctx, &xferv1.WaitTransferRequest{Name: transferName(id), Timeout: durationpb.New(timeout)})
+		t := resp.GetTransfer()
+		switch {
+		case err == nil && t.GetUid() != first.GetTransfer().GetUid():
+			return nil, fmt.Errorf("P4: transfer %s is %v, and was %v", id, t, first)
+		case over(t):
+			return t, nil
+		case t.GetState() == xferv1.State_STATE_PAUSED:
+			_, err = api.ResumeTransfer(ctx, &xferv1.ResumeTransferRequest{Name: transferName(id)})
+		case status.Code(err) == codes.NotFound:
+			return nil, fmt.Errorf("P3: what was submitted is lost: %w", err)
 		}
 		if err != nil {
 			last = err

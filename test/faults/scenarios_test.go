@@ -16,6 +16,7 @@ type scenario struct {
 	before tree // at the destination
 	after  tree
 	adapt  func(*xferv1.TransferSpec)
+	inside bool // the owner is the target as well
 }
 
 // smallTree has one of everything that takes another way through the target.
@@ -54,6 +55,7 @@ func scenarios() map[string]*scenario {
 	maps.Copy(kept, source)
 	all := []*scenario{
 		{name: "copy", before: oldTree(), after: source},
+		{name: "inside", before: oldTree(), after: source, inside: true},
 		{name: "none", before: oldTree(), after: source, adapt: func(s *xferv1.TransferSpec) {
 			s.Durability = xferv1.Durability_DURABILITY_NONE
 		}},

@@ -14,7 +14,7 @@ var lasting = [2][]string{
 	{"pwrite64", "fdatasync", "fsync", "ftruncate", "mkdirat", "fallocate", "renameat", "renameat2", "unlinkat", "linkat", "symlinkat", "fchmod", "utimensat", "syncfs", "fchmodat"},
 }
 
-// TestP1P2P3ReleaseIsKilledInSystemCalls does what TestP1P2P3P5P6EveryCrash does to
+// TestP1P2P3ReleaseIsKilledInSystemCalls does what TestP1P2P3P4P5P6EveryCrash does to
 // the program as it is released: strace kills it in a system call. That reaches the
 // inside of a transaction of the database as well.
 func TestP1P2P3ReleaseIsKilledInSystemCalls(t *testing.T) {
