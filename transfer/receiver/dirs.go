@@ -142,6 +142,17 @@ func (c *dirCache) inPlace(h heldDir) error {
 		Err: errors.New("another directory is there now, or none"), Hint: "the destination directory was moved or removed while the transfer ran"}
 }
 
+// inUse returns the directories that are open.
+func (c *dirCache) inUse() []fileID {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	list := make([]fileID, 0, len(c.open))
+	for _, el := range c.open {
+		list = append(list, el.Value.(*openDir).id)
+	}
+	return list
+}
+
 // drop forgets a directory that is no longer what it was.
 func (c *dirCache) drop(num uint64) {
 	c.mu.Lock()

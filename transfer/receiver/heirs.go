@@ -20,7 +20,8 @@ import (
 // about to be removed.
 type removal struct {
 	r *Receiver
-	// heirs are transfers by the directories on the way to their destinations.
+	// heirs are transfers by the directories on the way to their destinations, and by
+	// those in their trees that are in use now.
 	heirs    map[fileID]transfer.UID
 	journals map[transfer.UID]*journal
 	given    map[transfer.UID][]string // the deepest first
@@ -40,12 +41,22 @@ func (r *Receiver) beginRemoval(uid transfer.UID, partial string) *removal {
 	}
 	r.mu.Lock()
 	var others []lockRecord
+	var edges []*edge
 	for u, l := range r.locks {
-		if u != uid && !l.left {
-			others = append(others, l.rec)
+		if u == uid || l.left {
+			continue
+		}
+		others = append(others, l.rec)
+		if l.edge != nil {
+			edges = append(edges, l.edge)
 		}
 	}
 	r.mu.Unlock()
+	for _, e := range edges {
+		for _, id := range e.dirs.inUse() {
+			m.heirs[id] = e.m.UID
+		}
+	}
 	for i := range others {
 		root, rel, err := r.cfg.Exports().Resolve(string(others[i].Dest), true)
 		if err != nil {

@@ -192,24 +192,35 @@ func TestDirectoryOfALostTransfer(t *testing.T) {
 	}
 }
 
-// A directory that one tree made is in another one, too.
+// A directory that one tree made is in another one, too, which is about to put
+// something into it.
 func TestP6DirectoryInTwoTrees(t *testing.T) {
-	g := newRig(t)
-	a := g.dial(g.request("t/sub/a"))
-	b := g.dial(g.request("t"))
-	b.announce(dir(root, ""), regular(0, "f", []byte("f")))
-	b.want(0, transfer.OutcomePublished)
-	a.abort(transfer.EndCancel)
-	if !exists(g.path("t")) || exists(g.path("t/sub")) {
-		t.Error("what one made and nobody uses stays, and what is used does not")
+	for _, end := range []transfer.End{transfer.EndCancel, 0} {
+		g := newRig(t)
+		a := g.dial(g.request("t/sub/in/a"))
+		b := g.dial(g.request("t"))
+		b.announce(dir(root, ""), dir(0, "sub"), regular(1, "f", []byte("f")))
+		b.want(1, transfer.OutcomePublished)
+		b.await("answer", func() bool { return len(b.answers) > 0 })
+		a.abort(transfer.EndPurge)
+		if !exists(g.path("t/sub")) || exists(g.path("t/sub/in")) {
+			t.Error("what one made and nobody uses stays, or what is used does not")
+		}
+		if end != 0 {
+			b.abort(end)
+			if exists(g.path("t")) {
+				t.Error("P6: directories that they made are left")
+			}
+		} else {
+			b.announce(endDir(1), endDir(0))
+			b.serve()
+			if fin := b.finish(); fin.Err != nil {
+				t.Error(fin.Err)
+			}
+			g.wantFile("t/sub/f", []byte("f"))
+		}
+		g.wantClean()
 	}
-	b.announce(endDir(0))
-	b.serve()
-	if fin := b.finish(); fin.Err != nil {
-		t.Error(fin.Err)
-	}
-	g.wantFile("t/f", []byte("f"))
-	g.wantClean()
 }
 
 // One is opened at the very time that the one which made the directory is cancelled.
