@@ -17,6 +17,9 @@ import (
 // read.
 var slowly = []string{"--bwlimit", "4MiB", "--chunk-size", "1MiB"}
 
+// slower leave time to run programs meanwhile, also on a busy machine.
+var slower = []string{"--bwlimit", "1MiB", "--chunk-size", "1MiB", "--streams", "1"}
+
 // while runs a throttled copy of src, and calls change when a part of it is at
 // the target.
 func while(t *testing.T, c *ctl, src, dst string, change func()) *xferv1.Transfer {
@@ -174,7 +177,7 @@ func TestP1LogFileIsWrittenAllTheTime(t *testing.T) {
 			}
 		}
 	}()
-	r := c.run(t, "cp", "n1:"+src, "n2:"+dst, "--bwlimit", "16MiB", "--chunk-size", "1MiB", "-o", "json")
+	r := c.run(t, "cp", "n1:"+src, "n2:"+dst, "--bwlimit", "8MiB", "--chunk-size", "1MiB", "-o", "json")
 	close(done)
 	if err := <-stopped; err != nil {
 		t.Fatal(err)

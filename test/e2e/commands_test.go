@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -13,6 +14,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
+
+	"github.com/xferd/xferd/api/client"
 )
 
 // execCode runs a program as the script's exec does, and returns its code.
@@ -45,6 +48,19 @@ func cmdUntil(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("no match for %q; the last answer: %v\n%s", args[0], err, out)
 	}
 	fmt.Fprintf(ts.Stdout(), "%s", out)
+}
+
+// hurry TRANSFER   takes the limit off the rate of a transfer, which had it so that
+// there was time for something, on a slow machine too.
+func cmdHurry(ts *testscript.TestScript, neg bool, args []string) {
+	refuse(ts, neg, len(args) == 1, "hurry TRANSFER")
+	api, err := client.Dial(ts.Getenv("XFERCTL_SERVER"), client.Options{})
+	ts.Check(err)
+	defer api.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	_, err = api.Update(ctx, "nodes/"+strings.Replace(args[0], "/", "/transfers/", 1), client.Change{MaxBytesPerSecond: new(int64(0))})
+	ts.Check(err)
 }
 
 // result FIELD OP VALUE   looks into the end event of the last NDJSON that was

@@ -25,10 +25,9 @@ func TestIncomingLimit(t *testing.T) {
 	cp := func(from, to int, src, dst string, flags ...string) string {
 		return c.detach(t, append([]string{"cp"}, append(flags, at(from, src), at(to, dst))...)...)
 	}
-	slow := []string{"--bwlimit", "1MiB", "--chunk-size", "1MiB", "--streams", "1"}
-	holder := cp(1, 2, "big", "copy", slow...)
+	holder := cp(1, 2, "big", "copy", slower...)
 	c.landed(t, holder, 1<<20)
-	back := cp(2, 1, "big", "copy", slow...) // its place is at the other node
+	back := cp(2, 1, "big", "copy", slower...) // its place is at the other node
 	c.landed(t, back, 1<<20)
 
 	var waiting []string

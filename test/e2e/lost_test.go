@@ -21,8 +21,8 @@ func TestTargetIsLostInTheMiddle(t *testing.T) {
 		code    int
 		reasons string
 	}{
-		{"Stalled", []string{"--times-stall", "2s"}, nil, 10, "STALLED PEER_UNREACHABLE PEER_LOST"},
-		{"Deadline", nil, []string{"--deadline", "4s"}, 9, "DEADLINE_EXCEEDED"},
+		{"Stalled", []string{"--times-stall", "5s"}, nil, 10, "STALLED PEER_UNREACHABLE PEER_LOST"},
+		{"Deadline", nil, []string{"--deadline", "15s"}, 9, "DEADLINE_EXCEEDED"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -80,8 +80,8 @@ func TestAbandonFreesTheDestination(t *testing.T) {
 	c := &ctl{server: f.daemons[1].server()}
 	src, dst := newTree(t, f.daemons[0].data).file("f", 16<<20), filepath.Join(f.daemons[1].data, "a/b/f")
 	other := newTree(t, f.daemons[2].data).file("other", 1000)
-	name := c.detach(t, append([]string{"cp", "--id", "lost", "n1:" + src, "n2:" + dst}, slowly...)...)
-	c.landed(t, name, 3<<20)
+	name := c.detach(t, append([]string{"cp", "--id", "lost", "n1:" + src, "n2:" + dst}, slower...)...)
+	c.landed(t, name, 1<<20)
 	if r := c.exits(t, 1, "transfers", "abandon", "--node", "n2", "n1/lost"); !strings.Contains(r.stderr, "BAD_STATE") {
 		t.Errorf("while the owner is there: %s", r)
 	}

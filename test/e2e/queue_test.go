@@ -20,10 +20,10 @@ func TestPriorityAndConcurrency(t *testing.T) {
 	t.Parallel()
 	c, f := useFarm(t, 2, "--limits-transfers", "1")
 	tree := newTree(t, f.daemons[0].data)
-	tree.file("big", 16<<20)
+	tree.file("big", 64<<20)
 	tree.file("small", 1000)
 	dst := func(name string) string { return "n2:" + filepath.Join(f.daemons[1].data, name) }
-	first := c.detach(t, "cp", "--bwlimit", "1MiB", "--chunk-size", "1MiB", "--streams", "1", "n1:"+tree.path("big"), dst("big"))
+	first := c.detach(t, append([]string{"cp", "n1:" + tree.path("big"), dst("big")}, slower...)...)
 	c.landed(t, first, 1<<20)
 	classes := []string{"background", "low", "normal", "high", "normal"}
 	var names []string
@@ -73,7 +73,7 @@ func TestQueueIsFull(t *testing.T) {
 	tree := newTree(t, f.daemons[0].data)
 	tree.file("big", 16<<20)
 	cp := func(i int) []string {
-		return append([]string{"cp", "--id", fmt.Sprint(i), "n1:" + tree.path("big"), fmt.Sprintf("n2:%s/%d", f.daemons[1].data, i)}, slowly...)
+		return append([]string{"cp", "--id", fmt.Sprint(i), "n1:" + tree.path("big"), fmt.Sprintf("n2:%s/%d", f.daemons[1].data, i)}, slower...)
 	}
 	running := c.detach(t, cp(1)...)
 	c.landed(t, running, 1<<20)
@@ -97,7 +97,7 @@ func TestUpdateWhileItRuns(t *testing.T) {
 	c, dirs := useShared(t)
 	src := newTree(t, dirs[0]).file("big", 64<<20)
 	cp := func(to string) string {
-		name := c.detach(t, "cp", "--bwlimit", "1MiB", "--chunk-size", "1MiB", "--streams", "1", "n1:"+src, "n2:"+filepath.Join(dirs[1], to))
+		name := c.detach(t, append([]string{"cp", "n1:" + src, "n2:" + filepath.Join(dirs[1], to)}, slower...)...)
 		c.landed(t, name, 1<<20)
 		return name
 	}
@@ -116,7 +116,7 @@ func TestUpdateWhileItRuns(t *testing.T) {
 	}
 
 	name = cp("late")
-	if _, err := api.Update(ctx, name, client.Change{Deadline: new(time.Now().Add(time.Second))}); err != nil {
+	if _, err := api.Update(ctx, name, client.Change{Deadline: new(time.Now().Add(5 * time.Second))}); err != nil {
 		t.Fatal(err)
 	}
 	if tr := c.waitOver(t, name); tr.GetState() != xferv1.State_STATE_FAILED || tr.GetError().GetReason() != "DEADLINE_EXCEEDED" {

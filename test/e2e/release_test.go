@@ -15,8 +15,8 @@ func TestCancelReachesATargetThatWasAway(t *testing.T) {
 	t.Parallel()
 	c, f := useFarm(t, 2)
 	src, dst := newTree(t, f.daemons[0].data).file("f", 16<<20), filepath.Join(f.daemons[1].data, "f")
-	name := c.detach(t, append([]string{"cp", "--id", "x", "n1:" + src, "n2:" + dst}, slowly...)...)
-	c.landed(t, name, 3<<20)
+	name := c.detach(t, append([]string{"cp", "--id", "x", "n1:" + src, "n2:" + dst}, slower...)...)
+	c.landed(t, name, 1<<20)
 	c.ok(t, "transfers", "pause", name)
 	c.until(t, name, "it is paused", func(tr *xferv1.Transfer) bool { return tr.GetState() == xferv1.State_STATE_PAUSED })
 	if r := c.ok(t, "transfers", "ls", "--incoming", "--node", "n2", "-o", "json"); !strings.Contains(r.stdout, "transfers/x") {

@@ -90,6 +90,7 @@ var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"signal":   cmdSignal,
 	"ended":    cmdEnded,
 	"until":    cmdUntil,
+	"hurry":    cmdHurry,
 	"result":   cmdResult,
 	"file":     cmdFile,
 	"touch":    cmdTouch,
