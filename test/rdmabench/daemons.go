@@ -87,7 +87,7 @@ func (d *daemons) close() {
 
 // move is one copy with defaults, from its start to its end as the node has them.
 func (d *daemons) move(ctx context.Context) (run, error) {
-	before, err := d.processor()
+	used, err := meter(d.processor)
 	if err != nil {
 		return run{}, err
 	}
@@ -105,11 +105,11 @@ func (d *daemons) move(ctx context.Context) (run, error) {
 	if t.GetState() != xferv1.State_STATE_SUCCEEDED || t.GetCounters().GetBytesMoved()["rdma"] != d.size {
 		return run{}, fmt.Errorf("the copy: %v", t)
 	}
-	after, err := d.processor()
+	cpu, err := used()
 	if err != nil {
 		return run{}, err
 	}
-	return run{wall: t.GetEndTime().AsTime().Sub(t.GetStartTime().AsTime()), cpu: after - before, bytes: d.size}, os.Remove(d.path("n2", "file"))
+	return run{wall: t.GetEndTime().AsTime().Sub(t.GetStartTime().AsTime()), cpu: cpu, bytes: d.size}, os.Remove(d.path("n2", "file"))
 }
 
 // processor is the CPU time of both daemons; see proc(5), stat.
@@ -125,7 +125,7 @@ func (d *daemons) processor() (sum time.Duration, err error) {
 			if err != nil {
 				return 0, err
 			}
-			sum += time.Duration(t) * 10 * time.Millisecond
+			sum += time.Duration(t) * tick
 		}
 	}
 	return sum, nil

@@ -9,7 +9,6 @@ import (
 	"os"
 	"runtime"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/xferd/xferd/internal/bufpool"
@@ -116,10 +115,17 @@ func (e *edges) move(ctx context.Context) (run, error) {
 	}
 	defer out.Close()
 	f := &feed{left: e.o.mib / e.o.chunk, mem: e.mem}
-	cpu, calls, start := processor(), runtime.NumCgoCall(), time.Now()
-	err = out.Run(ctx, f)
-	r := run{wall: time.Since(start), cpu: processor() - cpu, crossings: runtime.NumCgoCall() - calls, bytes: in.Stats().Bytes}
+	used, err := meter(func() (time.Duration, error) { return processor(), nil })
 	if err != nil {
+		return run{}, err
+	}
+	calls, start := runtime.NumCgoCall(), time.Now()
+	err = out.Run(ctx, f)
+	r := run{wall: time.Since(start), crossings: runtime.NumCgoCall() - calls, bytes: in.Stats().Bytes}
+	if err != nil {
+		return r, err
+	}
+	if r.cpu, err = used(); err != nil {
 		return r, err
 	}
 	if want := int64(e.o.mib/e.o.chunk) * int64(e.o.chunk) << 20; r.bytes != want {
@@ -127,12 +133,6 @@ func (e *edges) move(ctx context.Context) (run, error) {
 	}
 	r.events = 2 * in.Stats().Chunks // that it was sent, and that it came
 	return r, nil
-}
-
-func processor() time.Duration {
-	var u syscall.Rusage
-	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // feed gives chunks of one memory.
