@@ -203,7 +203,10 @@ func (e *enumeration) after(holds []job) (list []job) {
 func firsts(points []string) (list []string) {
 	seen := map[string]bool{}
 	up := slices.IndexFunc(points, func(p string) bool { return p == "lifecycle/submit:1" || p == "store/log-created:1" })
-	for _, p := range points[max(0, up):] {
+	if up < 0 {
+		return nil // it only comes up
+	}
+	for _, p := range points[up:] {
 		if name, _, _ := strings.Cut(p, ":"); !seen[name] {
 			seen[name] = true
 			list = append(list, p)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -332,7 +333,11 @@ func (x *run) again(i int) error {
 	if err := whole(x.dst, x.s.before, x.s.after); err != nil {
 		return fmt.Errorf("after the death of both: %w", err)
 	}
-	for _, k := range []int{target, owner} {
+	order := []int{target, owner} // either, in half of the plans
+	if len(x.plan.String())%2 == 0 {
+		slices.Reverse(order)
+	}
+	for _, k := range order {
 		if err := x.begin(k); err != nil {
 			return err
 		}
