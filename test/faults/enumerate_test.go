@@ -12,12 +12,6 @@ import (
 	"time"
 )
 
-// job is one run of the enumeration.
-type job struct {
-	s    *scenario
-	plan plan
-}
-
 // enumeration runs jobs on several rigs side by side.
 type enumeration struct {
 	t  testing.TB
@@ -115,7 +109,7 @@ func (e *enumeration) one(r *rig, kind string, j job, seen func(job, [2][][]stri
 	switch {
 	case err != nil:
 		e.failed++
-		e.t.Errorf("%v\n--- again: -faults.only='%s|%s|%s'%s", err, j.s.name, strings.Join(j.plan.orders[owner], ","), strings.Join(j.plan.orders[target], ","), map[bool]string{true: " (both die)"}[j.plan.both])
+		e.t.Errorf("%v\n--- again: -faults.only='%s'", err, j)
 		return
 	case reached:
 		if n := j.plan.kills(); n > 0 {
@@ -242,15 +236,11 @@ func TestP1P2P3P4P5P6EveryCrash(t *testing.T) {
 	defer e.told()
 	all := scenarios()
 	if *only != "" {
-		f := strings.Split(*only, "|")
-		if len(f) != 3 || all[f[0]] == nil {
-			t.Fatal("-faults.only: want SCENARIO|OWNER|TARGET")
+		j, err := parseJob(*only, all)
+		if err != nil {
+			t.Fatal(err)
 		}
-		p := plan{}
-		for i := range p.orders {
-			p.orders[i] = strings.Split(f[i+1], ",")
-		}
-		e.all("one", []job{{all[f[0]], p}}, nil)
+		e.all("one", []job{j}, nil)
 		return
 	}
 

@@ -16,7 +16,7 @@ var (
 	full = flag.Bool("faults.full", false, "enumerate every crash point, not a sample")
 	seed = flag.Uint64("faults.seed", 0, "of the sample; 0: one of this moment")
 	rigs = flag.Int("faults.rigs", 8, "clusters side by side")
-	only = flag.String("faults.only", "", "one plan: SCENARIO|ORDERS OF OWNER|ORDERS OF TARGET, lives separated by commas")
+	only = flag.String("faults.only", "", "one plan, as a failure prints it")
 )
 
 // Where everything is.
