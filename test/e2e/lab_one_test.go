@@ -3,6 +3,7 @@ package e2e
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -28,6 +29,17 @@ func TestOneMachineCopiesByRDMA(t *testing.T) {
 		equal(t, src, dst)
 	}
 	noTemps(t, f.daemons[1].data)
+	addr := os.Getenv(lab.EnvAddr)
+	r := c.ok(t, "explain", "n1:"+src, "n2:"+filepath.Join(f.daemons[1].data, "explained"))
+	for _, want := range []string{
+		"rdma (the best there is)", "n1 can:", "n2 can:", os.Getenv(lab.EnvDevice) + " port 1: ACTIVE, Ethernet, MTU 4096",
+		"::ffff:" + addr + "  RoCE v2  choice 1", "no: link-local, cannot be routed",
+		"routes of n1 to the RDMA addresses of n2:", addr + ": from " + addr,
+	} {
+		if !strings.Contains(r.stdout, want) {
+			t.Errorf("explain does not say %q:\n%s", want, r)
+		}
+	}
 }
 
 // The network device goes away in the middle of a copy, for good: RDMA has only
