@@ -6,10 +6,10 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/xferd/xferd/cluster/clustertest"
+	"github.com/xferd/xferd/test/bubble"
 )
 
 // fabric runs nodes on a network in memory, inside a synctest bubble.
@@ -32,7 +32,7 @@ type running struct {
 // inBubble runs body with virtual time and stops what it started.
 func inBubble(t *testing.T, body func(f *fabric)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		f := &fabric{t: t, net: clustertest.New(1)}
 		defer func() { // also after Fatal
 			for _, r := range f.all {

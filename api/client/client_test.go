@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc"
@@ -13,6 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	xferv1 "github.com/xferd/xferd/api/xfer/v1"
+	"github.com/xferd/xferd/test/bubble"
 )
 
 var errDown = status.Error(codes.Unavailable, "connection refused")
@@ -20,7 +20,7 @@ var errDown = status.Error(codes.Unavailable, "connection refused")
 // TestSubmitIsRepeatedWithItsID: an answer that was lost does not make a second
 // transfer.
 func TestSubmitIsRepeatedWithItsID(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		f := &fakeNode{}
 		f.submit = func(r *xferv1.SubmitTransferRequest) (*xferv1.SubmitTransferResponse, error) {
 			if len(f.calls) < 3 {
@@ -42,7 +42,7 @@ func TestSubmitIsRepeatedWithItsID(t *testing.T) {
 }
 
 func TestWhatIsNotRepeated(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		for reason, want := range map[xferv1.Reason]int{
 			xferv1.Reason_REASON_INVALID_SPEC:      1,
 			xferv1.Reason_REASON_NODE_DRAINING:     1,
@@ -61,7 +61,7 @@ func TestWhatIsNotRepeated(t *testing.T) {
 }
 
 func TestWait(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		f := &fakeNode{}
 		f.wait = func(*xferv1.WaitTransferRequest) (*xferv1.WaitTransferResponse, error) {
 			switch len(f.calls) {
@@ -82,7 +82,7 @@ func TestWait(t *testing.T) {
 }
 
 func TestWaitGivesUp(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		f := &fakeNode{wait: func(*xferv1.WaitTransferRequest) (*xferv1.WaitTransferResponse, error) { return nil, errDown }}
 		start := time.Now()
 		_, err := f.dial(t, Options{}).Wait(t.Context(), Name("n1", "x"))
@@ -107,7 +107,7 @@ func TestWaitGivesUp(t *testing.T) {
 
 // The server's timer of a deadline can go off before ours.
 func TestDeadlineThatTheServerSawFirst(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		reset := status.Error(codes.Canceled, "stream terminated by RST_STREAM with error code: CANCEL")
 		f := &fakeNode{wait: func(*xferv1.WaitTransferRequest) (*xferv1.WaitTransferResponse, error) {
 			time.Sleep(199 * time.Millisecond)
@@ -184,7 +184,7 @@ func TestUpdateMask(t *testing.T) {
 
 // TestWatch goes through breaks, a token that is too old, and the end.
 func TestWatch(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		news := func(s grpc.ServerStreamingServer[xferv1.WatchTransfersResponse], id, token string) error {
 			return s.Send(&xferv1.WatchTransfersResponse{Event: &xferv1.WatchTransfersResponse_Transfer{Transfer: someTransfer(id, 1)}, WatchToken: token})
 		}

@@ -10,6 +10,7 @@ import (
 
 	xferv1 "github.com/xferd/xferd/api/xfer/v1"
 	"github.com/xferd/xferd/internal/fsroot"
+	"github.com/xferd/xferd/test/bubble"
 	"github.com/xferd/xferd/transfer"
 )
 
@@ -28,7 +29,7 @@ func bareServer(t *testing.T, e *fakeEngine) *Server {
 // TestSlowWatcherIsGivenUp: one that does not read holds nothing up for longer
 // than half a minute, and Close waits for what it held.
 func TestSlowWatcherIsGivenUp(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		s := bareServer(t, newFakeEngine("n1"))
 		blocked := make(chan struct{}) // closed when the handler returned, as gRPC does
 		p, err := newPump(s, func(*xferv1.WatchTransfersResponse) error {
@@ -58,7 +59,7 @@ func TestSlowWatcherIsGivenUp(t *testing.T) {
 // TestSlowWatcherMissesNoEnd: while a watcher is stuck the engine goes on, and
 // afterwards every transfer is told once, as it ended.
 func TestSlowWatcherMissesNoEnd(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		e := newFakeEngine("n1")
 		s := bareServer(t, e)
 		defer s.Close()
@@ -97,7 +98,7 @@ func TestSlowWatcherMissesNoEnd(t *testing.T) {
 
 // TestHeartbeat: a quiet watch gives a sign, with a token, every 10 seconds.
 func TestHeartbeat(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		e := newFakeEngine("n1")
 		s := bareServer(t, e)
 		defer s.Close()

@@ -4,17 +4,17 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	xferv1 "github.com/xferd/xferd/api/xfer/v1"
+	"github.com/xferd/xferd/test/bubble"
 	"github.com/xferd/xferd/transfer"
 )
 
 // TestSlowWatcherOverGRPC: a client that opens a watch and never reads loses it;
 // nothing stays behind in the node.
 func TestSlowWatcherOverGRPC(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		n := newCluster(t, "n1").nodes["n1"]
 		for i := range 100 { // more than the windows of the connection hold
 			n.engine.add(fmt.Sprint("t", i), "ann", func(tr *transfer.Transfer) { tr.Spec.FilesFrom = []string{strings.Repeat("x", 100<<10)} })

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/xferd/xferd/test/bubble"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -90,7 +92,7 @@ func TestReferences(t *testing.T) {
 
 // TestFair: who waits is served in order, also when a later one would fit.
 func TestFair(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		p := New(4 << 20)
 		defer p.Close()
 		held := []*Buffer{get(t, p, 2<<20), get(t, p, 1<<20)}
@@ -135,7 +137,7 @@ func TestFair(t *testing.T) {
 
 // TestCancelServes: one who gives up no longer holds up those behind.
 func TestCancelServes(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		p := New(4 << 20)
 		defer p.Close()
 		held := get(t, p, 2<<20)
@@ -155,7 +157,7 @@ func TestCancelServes(t *testing.T) {
 }
 
 func TestClose(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		p := New(1 << 20)
 		b := get(t, p, 1<<20)
 		failed := make(chan error)
@@ -179,7 +181,7 @@ func TestClose(t *testing.T) {
 
 // TestTrim: what nobody needs any more is unmapped, what is in use stays.
 func TestTrim(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		p := New(128 << 20)
 		defer p.Close()
 		var held []*Buffer

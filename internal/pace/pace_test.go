@@ -5,14 +5,15 @@ import (
 	"errors"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
+
+	"github.com/xferd/xferd/test/bubble"
 )
 
 // TestRate: several streams together keep the limit.
 func TestRate(t *testing.T) {
 	for _, limit := range []int64{1000, 1 << 20, 10 << 30} {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			p := New(limit)
 			start := time.Now()
 			var wg sync.WaitGroup
@@ -38,7 +39,7 @@ func TestRate(t *testing.T) {
 }
 
 func TestChange(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		p := New(1)
 		done := make(chan time.Duration)
 		start := time.Now()
@@ -59,7 +60,7 @@ func TestChange(t *testing.T) {
 }
 
 func TestCancel(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		p := New(1)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()

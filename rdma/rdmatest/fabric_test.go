@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/xferd/xferd/rdma"
+	"github.com/xferd/xferd/test/bubble"
 )
 
 // What only the fabric promises: the suite cannot ask it of every driver.
@@ -15,7 +16,7 @@ import (
 // A doorbell that fails leaves requests posted: the device comes to them with
 // the next one.
 func TestDoorbellThatFails(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		k, p, src, dst := connected(t, Options{}, usual())
 		synctest.Wait()
 		k.a.Fail(VerbDoorbell, 1, syscall.EIO)
@@ -46,7 +47,7 @@ func TestReceivesInErrorAreFlushed(t *testing.T) {
 
 // A request that cannot be read fails in its turn.
 func TestLocalErrorInOrder(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		k, p, src, dst := connected(t, Options{}, usual())
 		bad := write(1, src, dst, 0, 100)
 		bad.SGE[0].Key++
@@ -67,7 +68,7 @@ func TestLocalErrorInOrder(t *testing.T) {
 
 // Completions of a queue pair that is closed are gone, those of others are not.
 func TestCloseDropsCompletions(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		_, p, _, _ := connected(t, Options{}, usual())
 		other := connect(t, p.a, p.b, usual())
 		mustReceive(t, p.qb, receives(3)...)
@@ -91,7 +92,7 @@ func TestCloseDropsCompletions(t *testing.T) {
 // Nobody is woken who did not ask, or asked for something else, or asked after
 // the completion was there.
 func TestNoEventWithoutRequest(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		_, p, _, _ := connected(t, Options{}, usual())
 		mustReceive(t, p.qb, receives(10)...)
 		woken := func() bool {
@@ -191,7 +192,7 @@ func TestChangesHoldAtOnce(t *testing.T) {
 
 // More than may be under way at a time, with the acknowledgements held back.
 func TestWindow(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		f := New(t, Options{Timeout: AsAsked})
 		a := f.Device("n1", DeviceConfig{Addrs: []string{"10.0.0.1"}, MTU: rdma.MTU256})
 		b := f.Device("n2", DeviceConfig{Addrs: []string{"10.0.0.2"}, MTU: rdma.MTU256})

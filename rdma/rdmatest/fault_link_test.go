@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/xferd/xferd/rdma"
+	"github.com/xferd/xferd/test/bubble"
 )
 
 // All acknowledgements of one direction are lost: the sender gives up, though
@@ -41,7 +42,7 @@ func TestBlackHole(t *testing.T) {
 		"dead":  func(k *bench) { k.b.Freeze() },
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				pl := usual()
 				pl.retries = 6
 				k, p, src, dst := connected(t, Options{Timeout: AsAsked}, pl)
@@ -70,7 +71,7 @@ func TestShortCut(t *testing.T) {
 		"acks":   {func(k *bench) { k.f.Link(k.b, k.a).Drop() }, func(k *bench) { k.f.Link(k.b, k.a).Pass() }},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				pl := usual()
 				pl.retries = 6
 				k, p, src, dst := connected(t, Options{Timeout: AsAsked}, pl)
@@ -100,7 +101,7 @@ func TestShortCut(t *testing.T) {
 
 // Acknowledgements that come late, but not too late.
 func TestLateAcknowledgement(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		k, p, src, dst := connected(t, Options{Timeout: AsAsked}, usual())
 		l := k.f.Link(k.b, k.a)
 		l.Hold()
@@ -133,7 +134,7 @@ func TestAcknowledgementAfterTheEnd(t *testing.T) {
 
 // What is sent again is read again.
 func TestSourceIsReadAgain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		k, p, src, dst := connected(t, Options{Timeout: AsAsked}, usual())
 		l := k.f.Link(k.a, k.b)
 		l.Drop()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/xferd/xferd/rdma"
+	"github.com/xferd/xferd/test/bubble"
 )
 
 // use runs through all verbs of a device, and returns the first error. Whatever
@@ -152,7 +153,7 @@ func TestAddressThatNobodyHas(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				k := newBench(t, Options{Timeout: AsAsked})
 				s := newSide(t, k.rig.A)
 				q, err := s.pd.CreateQueuePair(usual().config, s.cq, s.cq)

@@ -12,7 +12,7 @@ import (
 // A target that has no place now answers, so that nothing is stalled: the
 // transfer waits beyond the stall timeout, says why, and begins when it may.
 func TestBusyTargetIsWaitedFor(t *testing.T) {
-	bubble(t, func(t *testing.T, dir string) {
+	inBubble(t, func(t *testing.T, dir string) {
 		r := newRig(t, dir)
 		defer r.stop()
 		r.peers.fail(&transfer.Error{Reason: transfer.NodeBusy, Err: errors.New("64 transfers come in already")})

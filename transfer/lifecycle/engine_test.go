@@ -12,6 +12,7 @@ import (
 
 	"github.com/xferd/xferd/internal/fsroot"
 	"github.com/xferd/xferd/internal/store"
+	"github.com/xferd/xferd/test/bubble"
 	"github.com/xferd/xferd/transfer"
 	"github.com/xferd/xferd/transfer/sender"
 	"github.com/xferd/xferd/transport"
@@ -188,14 +189,14 @@ func lost() (sender.Summary, error) {
 	return sender.Summary{}, &transfer.Error{Reason: transfer.PeerLost, Err: errors.New("gone")}
 }
 
-// bubble runs f in a bubble with a directory that outlives it.
-func bubble(t *testing.T, f func(t *testing.T, dir string)) {
+// inBubble runs f in a bubble with a directory that outlives it.
+func inBubble(t *testing.T, f func(t *testing.T, dir string)) {
 	dir := t.TempDir()
-	synctest.Test(t, func(t *testing.T) { f(t, dir) })
+	bubble.Test(t, func(t *testing.T) { f(t, dir) })
 }
 
 func TestSubmitRunsToSuccess(t *testing.T) {
-	bubble(t, func(t *testing.T, dir string) {
+	inBubble(t, func(t *testing.T, dir string) {
 		r := newRig(t, dir)
 		defer r.stop()
 		r.submit("a")
@@ -218,7 +219,7 @@ func TestSubmitRunsToSuccess(t *testing.T) {
 
 // Bytes are counted for the transport that they went by.
 func TestBytesOfEachTransport(t *testing.T) {
-	bubble(t, func(t *testing.T, dir string) {
+	inBubble(t, func(t *testing.T, dir string) {
 		r := newRig(t, dir)
 		defer r.stop()
 		r.submit("a")
@@ -247,7 +248,7 @@ func TestBytesOfEachTransport(t *testing.T) {
 // P4: one id is one transfer, whatever its state, also after a restart; another
 // spec under it is refused.
 func TestP4SameIDIsOneTransfer(t *testing.T) {
-	bubble(t, func(t *testing.T, dir string) {
+	inBubble(t, func(t *testing.T, dir string) {
 		r := newRig(t, dir)
 		first := r.submit("a")
 		(<-r.edges).end <- good
@@ -271,7 +272,7 @@ func TestP4SameIDIsOneTransfer(t *testing.T) {
 
 // P4: a hundred submissions of one id at once are one transfer.
 func TestP4ConcurrentSubmits(t *testing.T) {
-	bubble(t, func(t *testing.T, dir string) {
+	inBubble(t, func(t *testing.T, dir string) {
 		r := newRig(t, dir)
 		defer r.stop()
 		var wg sync.WaitGroup
@@ -299,7 +300,7 @@ func TestP4ConcurrentSubmits(t *testing.T) {
 // P3: what was submitted is there after a restart and runs again, as a new
 // attempt with a higher epoch.
 func TestP3RestartGoesOn(t *testing.T) {
-	bubble(t, func(t *testing.T, dir string) {
+	inBubble(t, func(t *testing.T, dir string) {
 		r := newRig(t, dir)
 		r.submit("a")
 		first := <-r.edges

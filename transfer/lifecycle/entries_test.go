@@ -8,7 +8,7 @@ import (
 
 // Every entry is listed once: the end of a directory's listing is none.
 func TestEntriesListDirectoriesOnce(t *testing.T) {
-	bubble(t, func(t *testing.T, dir string) {
+	inBubble(t, func(t *testing.T, dir string) {
 		r := newRig(t, dir)
 		defer r.stop()
 		r.submit("a")

@@ -17,7 +17,7 @@ func TestRepeatingIsNoProgress(t *testing.T) {
 		want  transfer.State
 	}{{"nothing new", false, transfer.StateFailed}, {"a file each time", true, transfer.StateRunning}} {
 		t.Run(c.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, dir string) {
+			inBubble(t, func(t *testing.T, dir string) {
 				r := newRig(t, dir)
 				defer r.stop()
 				r.submit("a")

@@ -10,7 +10,7 @@ import (
 
 // New limits hold for what waits and for what runs.
 func TestSetLimits(t *testing.T) {
-	bubble(t, func(t *testing.T, dir string) {
+	inBubble(t, func(t *testing.T, dir string) {
 		r := newRigLimit(t, dir, 1)
 		defer r.stop()
 		asks := func(id string, rate int64) {

@@ -16,7 +16,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestPauseResumeCancel(t *testing.T) {
-	bubble(t, func(t *testing.T, dir string) {
+	inBubble(t, func(t *testing.T, dir string) {
 		r := newRig(t, dir)
 		defer r.stop()
 		r.submit("a")
@@ -52,7 +52,7 @@ func TestPauseResumeCancel(t *testing.T) {
 }
 
 func TestCancelOfQueuedNeedsNoTarget(t *testing.T) {
-	bubble(t, func(t *testing.T, dir string) {
+	inBubble(t, func(t *testing.T, dir string) {
 		r := newRigLimit(t, dir, 1)
 		defer r.stop()
 		r.submit("a")
@@ -70,7 +70,7 @@ func TestCancelOfQueuedNeedsNoTarget(t *testing.T) {
 }
 
 func TestTransientFailuresAreRetriedWithBackoff(t *testing.T) {
-	bubble(t, func(t *testing.T, dir string) {
+	inBubble(t, func(t *testing.T, dir string) {
 		r := newRig(t, dir)
 		defer r.stop()
 		start := time.Now()
@@ -92,7 +92,7 @@ func TestTransientFailuresAreRetriedWithBackoff(t *testing.T) {
 }
 
 func TestStallEndsATransferWithoutDeadline(t *testing.T) {
-	bubble(t, func(t *testing.T, dir string) {
+	inBubble(t, func(t *testing.T, dir string) {
 		r := newRig(t, dir)
 		defer r.stop()
 		r.peers.fail(&transfer.Error{Reason: transfer.PeerUnreachable, Err: errors.New("no route")})
@@ -109,7 +109,7 @@ func TestStallEndsATransferWithoutDeadline(t *testing.T) {
 }
 
 func TestSilentEdgeIsStopped(t *testing.T) {
-	bubble(t, func(t *testing.T, dir string) {
+	inBubble(t, func(t *testing.T, dir string) {
 		r := newRig(t, dir)
 		defer r.stop()
 		r.submit("a") // its edge never moves
@@ -121,7 +121,7 @@ func TestSilentEdgeIsStopped(t *testing.T) {
 }
 
 func TestDeadline(t *testing.T) {
-	bubble(t, func(t *testing.T, dir string) {
+	inBubble(t, func(t *testing.T, dir string) {
 		r := newRig(t, dir)
 		defer r.stop()
 		s := r.submission("a")
@@ -138,7 +138,7 @@ func TestDeadline(t *testing.T) {
 
 // A deadline holds in every state, not only while something moves.
 func TestDeadlineWhileQueuedAndPaused(t *testing.T) {
-	bubble(t, func(t *testing.T, dir string) {
+	inBubble(t, func(t *testing.T, dir string) {
 		r := newRigLimit(t, dir, 1)
 		defer r.stop()
 		r.submit("first") // takes the only place
@@ -163,7 +163,7 @@ func TestDeadlineWhileQueuedAndPaused(t *testing.T) {
 }
 
 func TestPermanentFailureEnds(t *testing.T) {
-	bubble(t, func(t *testing.T, dir string) {
+	inBubble(t, func(t *testing.T, dir string) {
 		r := newRig(t, dir)
 		defer r.stop()
 		r.submit("a")
@@ -199,7 +199,7 @@ func TestDecide(t *testing.T) {
 }
 
 func TestQueueLimitAndSources(t *testing.T) {
-	bubble(t, func(t *testing.T, dir string) {
+	inBubble(t, func(t *testing.T, dir string) {
 		r := newRigLimit(t, dir, 1)
 		defer r.stop()
 		for _, id := range []string{"a", "b", "c", "d", "e", "f"} {
@@ -222,7 +222,7 @@ func TestQueueLimitAndSources(t *testing.T) {
 }
 
 func TestChangesTellEveryEnd(t *testing.T) {
-	bubble(t, func(t *testing.T, dir string) {
+	inBubble(t, func(t *testing.T, dir string) {
 		r := newRig(t, dir)
 		defer r.stop()
 		_, mark, err := r.e.List(t.Context(), transfer.Query{}, transfer.Position{}, 10)

@@ -23,7 +23,7 @@ func (r *rig) noEdge() {
 // A transfer that cannot reach its target leaves its place to others, and goes
 // on only when it has one again.
 func TestWaitingTransferHasNoPlace(t *testing.T) {
-	bubble(t, func(t *testing.T, dir string) {
+	inBubble(t, func(t *testing.T, dir string) {
 		r := newRigLimit(t, dir, 1)
 		defer r.stop()
 		r.submit("a")
@@ -53,7 +53,7 @@ func TestWaitingTransferHasNoPlace(t *testing.T) {
 
 // Whatever is asked of a transfer that waits for a place happens at once.
 func TestAskedWithoutAPlace(t *testing.T) {
-	bubble(t, func(t *testing.T, dir string) {
+	inBubble(t, func(t *testing.T, dir string) {
 		r := newRigLimit(t, dir, 1)
 		defer r.stop()
 		r.submit("a")
@@ -84,7 +84,7 @@ func TestPatienceWithoutAPlace(t *testing.T) {
 		{"deadline", 20 * time.Minute, transfer.StateFailed},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, dir string) {
+			inBubble(t, func(t *testing.T, dir string) {
 				r := newRigLimit(t, dir, 1)
 				defer r.stop()
 				s := r.submission("a")
@@ -122,7 +122,7 @@ func TestPatienceWithoutAPlace(t *testing.T) {
 
 // A watcher is told of each change once, in order, also among many that ended.
 func TestChangesInOrder(t *testing.T) {
-	bubble(t, func(t *testing.T, dir string) {
+	inBubble(t, func(t *testing.T, dir string) {
 		r := newRig(t, dir)
 		defer r.stop()
 		ids := []string{"a", "b", "c"}

@@ -91,7 +91,7 @@ func (r *rig) failed(ids ...string) {
 // A transfer that failed while its target was away: the target is told as soon
 // as it is there, once, by a newer epoch.
 func TestTargetIsToldWhenItJoins(t *testing.T) {
-	bubble(t, func(t *testing.T, dir string) {
+	inBubble(t, func(t *testing.T, dir string) {
 		target := &fakeTarget{}
 		r := newRig(t, dir)
 		defer r.stop()
@@ -116,7 +116,7 @@ func TestTargetIsToldWhenItJoins(t *testing.T) {
 
 // What could not be told survives a restart of the node.
 func TestTargetIsToldAfterARestart(t *testing.T) {
-	bubble(t, func(t *testing.T, dir string) {
+	inBubble(t, func(t *testing.T, dir string) {
 		target := &fakeTarget{}
 		r := newRig(t, dir)
 		r.failed("a")
@@ -132,7 +132,7 @@ func TestTargetIsToldAfterARestart(t *testing.T) {
 
 // The target that is back, but which nobody announced, is told by back-off.
 func TestTargetIsToldAfterBackoff(t *testing.T) {
-	bubble(t, func(t *testing.T, dir string) {
+	inBubble(t, func(t *testing.T, dir string) {
 		target := &fakeTarget{}
 		r := newRig(t, dir)
 		defer r.stop()
@@ -147,7 +147,7 @@ func TestTargetIsToldAfterBackoff(t *testing.T) {
 // The same command again: what is in its way goes first, though the back-off is
 // not over.
 func TestSameDestinationIsReleasedFirst(t *testing.T) {
-	bubble(t, func(t *testing.T, dir string) {
+	inBubble(t, func(t *testing.T, dir string) {
 		target := &fakeTarget{}
 		r := newRig(t, dir)
 		defer r.stop()
@@ -168,7 +168,7 @@ func TestSameDestinationIsReleasedFirst(t *testing.T) {
 
 // A first attempt that the target refused holds nothing.
 func TestRefusedAttemptOwesNothing(t *testing.T) {
-	bubble(t, func(t *testing.T, dir string) {
+	inBubble(t, func(t *testing.T, dir string) {
 		target := &fakeTarget{}
 		r := newRig(t, dir)
 		defer r.stop()
@@ -190,7 +190,7 @@ func TestRefusedAttemptOwesNothing(t *testing.T) {
 // destination, and has to be told of the cancel.
 func TestCancelWhilePausingReleases(t *testing.T) {
 	for _, purge := range []bool{false, true} {
-		bubble(t, func(t *testing.T, dir string) {
+		inBubble(t, func(t *testing.T, dir string) {
 			target := &fakeTarget{}
 			r := newRig(t, dir)
 			defer r.stop()
@@ -222,7 +222,7 @@ func TestCancelWhilePausingReleases(t *testing.T) {
 // A cancel of a paused transfer whose target is away ends soon; the target is
 // told later.
 func TestCancelOfPausedWhileTheTargetIsAway(t *testing.T) {
-	bubble(t, func(t *testing.T, dir string) {
+	inBubble(t, func(t *testing.T, dir string) {
 		target := &fakeTarget{}
 		r := newRig(t, dir)
 		defer r.stop()
@@ -250,7 +250,7 @@ func TestCancelOfPausedWhileTheTargetIsAway(t *testing.T) {
 // destination.
 func TestRefusalThatSaysThatNothingIsHeld(t *testing.T) {
 	for _, reason := range []transfer.Reason{transfer.NodeDraining, transfer.NodeBusy} {
-		bubble(t, func(t *testing.T, dir string) {
+		inBubble(t, func(t *testing.T, dir string) {
 			target := &fakeTarget{refuse: &transfer.Error{Reason: reason, Err: errors.New("no more")}}
 			r := newRig(t, dir)
 			defer r.stop()
@@ -270,7 +270,7 @@ func TestRefusalThatSaysThatNothingIsHeld(t *testing.T) {
 // A target that is there and refuses is asked no longer than it holds a
 // destination without its owner, also over many transfers.
 func TestReleaseIsBounded(t *testing.T) {
-	bubble(t, func(t *testing.T, dir string) {
+	inBubble(t, func(t *testing.T, dir string) {
 		target := &fakeTarget{}
 		r := newRig(t, dir)
 		defer r.stop()
@@ -293,7 +293,7 @@ func TestReleaseIsBounded(t *testing.T) {
 // TestHintAfterPurge: nothing is kept that the same command could go on from.
 func TestHintAfterPurge(t *testing.T) {
 	for _, purge := range []string{"with the cancel", "later", "never"} {
-		bubble(t, func(t *testing.T, dir string) {
+		inBubble(t, func(t *testing.T, dir string) {
 			target := &fakeTarget{}
 			r := newRig(t, dir)
 			defer r.stop()

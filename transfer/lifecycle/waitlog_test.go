@@ -38,7 +38,7 @@ func (l *logBuffer) lines(with string) (all []string) {
 
 // The log tells of a wait once for each reason, and of its end.
 func TestWaitingIsLoggedOnce(t *testing.T) {
-	bubble(t, func(t *testing.T, dir string) {
+	inBubble(t, func(t *testing.T, dir string) {
 		r := newRig(t, dir)
 		defer r.stop()
 		var log logBuffer

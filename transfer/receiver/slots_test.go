@@ -6,6 +6,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/xferd/xferd/test/bubble"
 	"github.com/xferd/xferd/transfer"
 	"github.com/xferd/xferd/transport"
 )
@@ -65,7 +66,7 @@ func TestTempsOfAnEdgeThatBreaks(t *testing.T) {
 }
 
 func TestSlots(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		node := make(chan struct{}, 2)
 		a, b := slots{make(chan struct{}, 2), node}, slots{make(chan struct{}, 2), node}
 		for range 2 {

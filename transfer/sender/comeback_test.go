@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"slices"
 	"testing"
-	"testing/synctest"
 	"time"
 
+	"github.com/xferd/xferd/test/bubble"
 	"github.com/xferd/xferd/transfer"
 	"github.com/xferd/xferd/transport"
 )
@@ -74,7 +74,7 @@ func TestBackToRDMA(t *testing.T) {
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				r := newRig(t, map[string]int{"big": tt.size * mib}, func(r *rig) {
 					slowly(r)
 					r.target.dial, r.target.breakAfter = tt.dial, tt.breakAt
@@ -92,7 +92,7 @@ func TestBackToRDMA(t *testing.T) {
 
 // A path of several that broke is the transport's to leave.
 func TestPathOfSeveralBreaks(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r := newRig(t, map[string]int{"big": 10 * mib}, func(r *rig) {
 			slowly(r)
 			r.target.dial = func(n int) error {
@@ -111,7 +111,7 @@ func TestPathOfSeveralBreaks(t *testing.T) {
 
 // The target takes another transport by itself, and RDMA later.
 func TestBackToRDMAOfTheTarget(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r := newRig(t, map[string]int{"big": 20 * mib}, func(r *rig) {
 			slowly(r)
 			r.target.prepare = func(n int, m *transfer.PrepareData) *transfer.DataReady {

@@ -5,14 +5,14 @@ import (
 	"fmt"
 	"sync"
 	"testing"
-	"testing/synctest"
 
+	"github.com/xferd/xferd/test/bubble"
 	"github.com/xferd/xferd/transfer"
 	"github.com/xferd/xferd/transport"
 )
 
 func TestBrokenDataPlaneResendsOnlyTheUnknown(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		files := map[string]int{"big": 20 * mib, "mid": 700_000}
 		for i := range 50 {
 			files[fmt.Sprintf("f%d", i)] = 100 + i
@@ -72,7 +72,7 @@ func TestDataPlaneThatNeverWorks(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				r := newRig(t, map[string]int{"f": 3 * mib}, tt.hook)
 				r.fails(tt.want)
 				if n := count[*transfer.PrepareData](r.target); n != maxTries {
@@ -87,7 +87,7 @@ func TestDataPlaneThatNeverWorks(t *testing.T) {
 }
 
 func TestTriesAreCountedWithoutProgress(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r := newRig(t, map[string]int{"big": 90 * mib}, func(r *rig) {
 			r.job.Spec.Streams = 1
 			// Chunks are numbered over all sessions: a session is to break at its own
@@ -110,7 +110,7 @@ func TestTriesAreCountedWithoutProgress(t *testing.T) {
 }
 
 func TestWorseTransportAfterFailures(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r := newRig(t, map[string]int{"big": 3 * mib}, func(r *rig) {
 			r.target.opened.Transports = []string{transport.RDMA, transport.TCP}
 			r.config.Dialers[transport.RDMA] = r.target
@@ -129,7 +129,7 @@ func TestWorseTransportAfterFailures(t *testing.T) {
 }
 
 func TestSilentTargetIsLost(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r := newRig(t, map[string]int{"f": 10}, func(r *rig) { r.target.mute = true })
 		r.fails(transfer.PeerLost)
 		if n := count[*transfer.Ping](r.target); n == 0 {
@@ -139,7 +139,7 @@ func TestSilentTargetIsLost(t *testing.T) {
 }
 
 func TestQuietTargetThatAnswersPings(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r := newRig(t, map[string]int{"f": 10}, func(r *rig) {
 			r.target.held = func(en *transfer.Entry) bool { return en.Name == "f" }
 		})
@@ -161,7 +161,7 @@ func TestQuietTargetThatAnswersPings(t *testing.T) {
 }
 
 func TestSilentOpen(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		owner, target := transfer.Pipe()
 		defer target.Close()
 		r := newRig(t, map[string]int{"f": 10}, nil)
@@ -220,7 +220,7 @@ func TestAnswersOfTheFence(t *testing.T) {
 		"more than was asked": landed(1 << 20), "twice": landed(0, 0), "out of order": landed(1, 0),
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				r := newRig(t, map[string]int{"big": 9 * mib}, func(r *rig) {
 					r.target.breakAfter = func(session, chunk int) bool { return chunk == 3 }
 					r.target.landed = func(*transfer.FenceData) []transfer.LandedExtent { return list }
@@ -230,7 +230,7 @@ func TestAnswersOfTheFence(t *testing.T) {
 		})
 	}
 	t.Run("landed without a digest", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			asked := 0
 			r := newRig(t, map[string]int{"big": 9 * mib}, func(r *rig) {
 				r.target.breakAfter = func(session, chunk int) bool { return chunk == 3 }

@@ -4,9 +4,9 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"testing/synctest"
 	"time"
 
+	"github.com/xferd/xferd/test/bubble"
 	"github.com/xferd/xferd/transfer"
 )
 
@@ -27,7 +27,7 @@ func short(r *rig, opens int64) *atomic.Int64 {
 
 // Descriptors that come back in time are no failure.
 func TestDescriptorsAreWaitedFor(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r := newRig(t, map[string]int{"f": 3 * mib, "g": 2 * mib}, nil)
 		left := short(r, 9)
 		r.run()
@@ -42,7 +42,7 @@ func TestDescriptorsAreWaitedFor(t *testing.T) {
 // Where they do not, it is the attempt that fails, for a reason that passes, and
 // not the file.
 func TestNoDescriptorsEndTheAttempt(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r := newRig(t, map[string]int{"f": 3 * mib}, nil)
 		short(r, 1<<40)
 		start := time.Now()
@@ -61,7 +61,7 @@ func TestNoDescriptorsEndTheAttempt(t *testing.T) {
 
 // A stop does not wait for descriptors.
 func TestStopWhileDescriptorsAreWaitedFor(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r := newRig(t, map[string]int{"f": 3 * mib}, nil)
 		short(r, 1<<40)
 		start := time.Now()

@@ -2,9 +2,9 @@ package sender
 
 import (
 	"testing"
-	"testing/synctest"
 	"time"
 
+	"github.com/xferd/xferd/test/bubble"
 	"github.com/xferd/xferd/transfer"
 	"github.com/xferd/xferd/transport"
 )
@@ -74,7 +74,7 @@ func TestStopOfATargetThatTakesLong(t *testing.T) {
 		takes       time.Duration
 		unconfirmed bool
 	}{{abortMost / 2, false}, {2 * abortMost, true}} {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			r := newRig(t, map[string]int{"f": 10}, func(r *rig) {
 				r.target.held = func(*transfer.Entry) bool { return true }
 				r.target.ending = func() { synctestSleep(tt.takes) }
@@ -93,7 +93,7 @@ func TestStopOfATargetThatTakesLong(t *testing.T) {
 }
 
 func TestStopOfATargetThatDoesNotAnswer(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r := newRig(t, map[string]int{"f": 10}, func(r *rig) { r.target.mute = true })
 		go func() {
 			synctestSleep(time.Second)

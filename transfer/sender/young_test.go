@@ -5,9 +5,9 @@ import (
 	"os"
 	"syscall"
 	"testing"
-	"testing/synctest"
 	"time"
 
+	"github.com/xferd/xferd/test/bubble"
 	"github.com/xferd/xferd/transfer"
 	"github.com/xferd/xferd/transport"
 )
@@ -43,7 +43,7 @@ func TestYoungSourceIsReadLater(t *testing.T) {
 	for _, size := range []int{1000, 3 * mib} {
 		for _, tt := range tests {
 			t.Run(tt.name, func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
+				bubble.Test(t, func(t *testing.T) {
 					var answered time.Time
 					r := newRig(t, map[string]int{"f": size}, nil)
 					if tt.mtime != nil {
@@ -81,7 +81,7 @@ func TestWriteThatIsUnderWay(t *testing.T) {
 	for name, size := range map[string]int{"small": 8192, "large": 2 * mib} {
 		for _, digests := range []bool{false, true} {
 			t.Run(name, func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
+				bubble.Test(t, func(t *testing.T) {
 					r := newRig(t, map[string]int{"f": size}, nil)
 					page := mapped(t, r.path("f"), size)
 					fill := func(from, to int, c byte) { copy(page[from:to], bytes.Repeat([]byte{c}, to-from)) }
@@ -132,7 +132,7 @@ func mapped(t *testing.T, path string, size int) []byte {
 }
 
 func TestYoungSourcesWaitTogether(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		files := map[string]int{}
 		for _, c := range content("names", 200) {
 			files["f"+string(rune('a'+c%26))+string(rune('a'+c/26))] = 100 + int(c)
@@ -151,7 +151,7 @@ func TestYoungSourcesWaitTogether(t *testing.T) {
 }
 
 func TestStopWhileASourceIsYoung(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r := newRig(t, map[string]int{"f": 100}, nil)
 		r.target.answer = func(en *transfer.Entry) *transfer.Answer {
 			r.edge.Stop(transfer.EndCancel)
@@ -165,7 +165,7 @@ func TestStopWhileASourceIsYoung(t *testing.T) {
 }
 
 func TestYoungAnswersAreChecked(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r := newRig(t, map[string]int{"f": 100}, nil)
 		r.target.answer = func(en *transfer.Entry) *transfer.Answer {
 			return &transfer.Answer{Entry: en.Number, Want: transfer.WantRanges, Ranges: []transport.Range{{Offset: 7, Length: 1}}}

@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -15,6 +14,7 @@ import (
 	"github.com/xferd/xferd/internal/bufpool"
 	"github.com/xferd/xferd/rdma"
 	"github.com/xferd/xferd/rdma/rdmatest"
+	"github.com/xferd/xferd/test/bubble"
 	"github.com/xferd/xferd/transport"
 	"github.com/xferd/xferd/transport/transporttest"
 )
@@ -218,7 +218,7 @@ func (r *rig) close(t *testing.T) {
 // patience costs nothing.
 func inBubble(t *testing.T, s setup, f func(t *testing.T, r *rig)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r := newRig(t, s)
 		defer r.close(t)
 		f(t, r)

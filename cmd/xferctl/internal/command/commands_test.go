@@ -6,7 +6,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/xferd/xferd/api/client"
 	xferv1 "github.com/xferd/xferd/api/xfer/v1"
+	"github.com/xferd/xferd/test/bubble"
 )
 
 func nodes() []*xferv1.Node {
@@ -132,7 +132,7 @@ func TestNamesWhileANodeIsDown(t *testing.T) {
 }
 
 func TestWait(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		full := transfer(func(t *xferv1.Transfer) {
 			t.State, t.Error = cancelled, &xferv1.Error{Reason: "CANCELLED", Message: "cancelled by uid:0"}
 		})
@@ -190,7 +190,7 @@ func TestCompletion(t *testing.T) {
 // TestPathWithoutNode: where a path is not there, or not allowed, the node that
 // was left out may be the cause.
 func TestPathWithoutNode(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		denied := &client.Error{Reason: "PATH_NOT_ALLOWED", ExitCode: 11, Node: "n1", Message: "not in an export"}
 		full := transfer(func(t *xferv1.Transfer) {
 			t.State, t.Error = allFailed, &xferv1.Error{Reason: "PATH_NOT_ALLOWED", Side: "destination", Node: "n1"}
@@ -218,7 +218,7 @@ func TestPathWithoutNode(t *testing.T) {
 
 // TestDryRunsAreMarked wherever a state is shown.
 func TestDryRunsAreMarked(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		dry := transfer(func(t *xferv1.Transfer) { t.Spec.DryRun = true })
 		api := &fake{full: dry, waits: []wait{{t: dry}}, listing: &client.Listing{Transfers: []*xferv1.Transfer{dry}}, events: []client.Event{{CaughtUp: true}, {Transfer: dry}}}
 		for line, want := range map[string]string{
@@ -249,7 +249,7 @@ type broken struct{ err error }
 func (b broken) Write([]byte) (int, error) { return 0, b.err }
 
 func TestBrokenOutput(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		for _, line := range []string{"nodes", "version", "cp --detach n1:/a n2:/b", "cp -o json n1:/a n2:/b", "cp n1:/a/dir n2:/b/dir", "transfers watch --all", "nodes --help"} {
 			api := &fake{nodes: nodes(), full: transfer(nil), waits: []wait{{t: running(1, true), block: true}, {t: transfer(nil)}}, events: []client.Event{{Transfer: transfer(nil)}}}
 			if r := (&world{api: api, stdout: broken{syscall.EPIPE}}).run(t, line); r.code != 141 || r.err != "" {

@@ -7,12 +7,12 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	xferv1 "github.com/xferd/xferd/api/xfer/v1"
+	"github.com/xferd/xferd/test/bubble"
 )
 
 func running(bytes int64, known bool) *xferv1.Transfer {
@@ -23,7 +23,7 @@ func running(bytes int64, known bool) *xferv1.Transfer {
 }
 
 func TestCopySucceeds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		w := &world{api: &fake{full: transfer(nil), waits: []wait{{t: running(1<<30, false), block: true}, {t: running(5<<30, true), block: true}, {t: transfer(nil)}}}}
 		r := w.run(t, "cp n1:/a/dir n2:/b/dir")
 		if r.code != 0 || r.err != "" {
@@ -42,7 +42,7 @@ func TestCopySucceeds(t *testing.T) {
 }
 
 func TestCopyFailsInPart(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		full := transfer(func(t *xferv1.Transfer) {
 			t.State, t.Error = partial, &xferv1.Error{Reason: "PARTIAL_FAILURE", Message: "3 entries failed"}
 			t.Failures = []*xferv1.EntryResult{failed("x\x1b[31m", xferv1.Reason_REASON_DEST_PERMISSION), failed("y", xferv1.Reason_REASON_SOURCE_VANISHED)}
@@ -62,8 +62,11 @@ func TestCopyFailsInPart(t *testing.T) {
 }
 
 func TestDryRunPrintsMappingFirst(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		full := transfer(func(t *xferv1.Transfer) { t.Spec.DryRun = true; t.Counters.Deleted, t.Counters.BytesToMove = 1, new(int64(5<<30)) })
+	bubble.Test(t, func(t *testing.T) {
+		full := transfer(func(t *xferv1.Transfer) {
+			t.Spec.DryRun = true
+			t.Counters.Deleted, t.Counters.BytesToMove = 1, new(int64(5<<30))
+		})
 		entry := func(path string, kind xferv1.EntryKind, o xferv1.Outcome, ch ...xferv1.Change) *xferv1.EntryResult {
 			return &xferv1.EntryResult{Path: []byte(path), Kind: kind, Outcome: o, Changes: ch}
 		}
@@ -92,7 +95,7 @@ func TestDryRunPrintsMappingFirst(t *testing.T) {
 
 // TestItemOfOneFile: what is copied may be the destination itself.
 func TestItemOfOneFile(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		full := transfer(func(t *xferv1.Transfer) {
 			t.Spec.Destination = &xferv1.Destination{Destination: &xferv1.Destination_Path{Path: []byte("/b/vm.img")}}
 		})
@@ -109,7 +112,7 @@ func TestItemOfOneFile(t *testing.T) {
 }
 
 func TestEvents(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		full := transfer(func(t *xferv1.Transfer) {
 			t.State, t.Error = partial, &xferv1.Error{Reason: "PARTIAL_FAILURE"}
 			t.Failures = []*xferv1.EntryResult{failed("y", xferv1.Reason_REASON_SOURCE_VANISHED)}
@@ -156,7 +159,7 @@ func TestFailedIDStaysFailed(t *testing.T) {
 }
 
 func TestInterruptCancels(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		full := transfer(func(t *xferv1.Transfer) { t.State, t.Error = cancelled, &xferv1.Error{Reason: "CANCELLED"} })
 		w := &world{api: &fake{full: full, waits: []wait{{t: running(1, true), block: true}}, cancelled: make(chan struct{})}, signals: make(chan os.Signal, 4)}
 		time.AfterFunc(30*time.Second, func() { w.signals <- os.Interrupt })
@@ -168,7 +171,7 @@ func TestInterruptCancels(t *testing.T) {
 }
 
 func TestInterruptWaitsTenSeconds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		stuck := &fake{waits: []wait{{t: running(1, true), block: true}}}
 		w := &world{api: stuck, signals: make(chan os.Signal, 4)}
 		time.AfterFunc(time.Second, func() { w.signals <- os.Interrupt })
@@ -190,7 +193,7 @@ func TestInterruptWaitsTenSeconds(t *testing.T) {
 }
 
 func TestOtherSignalsDetach(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		for s, code := range map[os.Signal]int{syscall.SIGTERM: 143, syscall.SIGHUP: 129} {
 			w := &world{api: &fake{waits: []wait{{t: running(1, true), block: true}}}, signals: make(chan os.Signal, 4)}
 			time.AfterFunc(time.Minute, func() { w.signals <- s })
@@ -203,7 +206,7 @@ func TestOtherSignalsDetach(t *testing.T) {
 }
 
 func TestInterruptBeforeTheAnswer(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		for _, c := range []struct {
 			err  error
 			want string
@@ -221,7 +224,7 @@ func TestInterruptBeforeTheAnswer(t *testing.T) {
 }
 
 func TestLossOfTheDaemon(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		// It comes back within the minute.
 		w := &world{api: &fake{full: transfer(nil), waits: []wait{{err: errGone}, {err: errGone}, {t: running(1, true), block: true}, {err: callError(xferv1.Reason_REASON_NODE_UNKNOWN, "?")}, {t: transfer(nil)}}}}
 		want := "xferctl: warning: the server does not answer; waiting up to 1m\nxferctl: the server answers again after 0.75s\n" +
@@ -251,7 +254,7 @@ func TestLossOfTheDaemon(t *testing.T) {
 // TestHungDaemon: it is there, but answers nothing at all. That is said long
 // before the call is given up.
 func TestHungDaemon(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		for _, line := range []string{"cp n1:/a/dir n2:/b/dir", "cp -P n1:/a/dir n2:/b/dir"} {
 			w := &world{api: &fake{waits: []wait{{t: running(1, true), block: true}, {hang: true}}}, signals: make(chan os.Signal, 1)}
 			time.AfterFunc(7*time.Second, func() { w.signals <- syscall.SIGTERM })
@@ -289,7 +292,7 @@ func TestProgressOfALaterAttempt(t *testing.T) {
 }
 
 func TestProgressOnATerminal(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		waiting := running(3<<30, true)
 		waiting.WaitingReason, waiting.WaitingDetail, waiting.NextAttemptTime = "PEER_UNREACHABLE", "n2 does not answer", timestamppb.New(time.Now().Add(9*time.Second))
 		w := &world{tty: true, api: &fake{full: transfer(nil), waits: []wait{{t: running(1<<30, false), block: true}, {t: running(2<<30, true), block: true}, {t: waiting, block: true}, {t: transfer(nil)}}}}

@@ -3,9 +3,9 @@ package command
 import (
 	"strings"
 	"testing"
-	"testing/synctest"
 
 	xferv1 "github.com/xferd/xferd/api/xfer/v1"
+	"github.com/xferd/xferd/test/bubble"
 )
 
 // TestSameCopyIsFollowed: a terminal was lost, and the command is typed again.
@@ -40,7 +40,7 @@ func TestSameCopyIsFollowed(t *testing.T) {
 		{"being cancelled", "cp n1:/a/dir n2:/b/dir", twin(func(t *xferv1.Transfer) { t.State = xferv1.State_STATE_CANCELLING }), 10, "is being cancelled as", "following"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				end := clone(twin(nil), func(t *xferv1.Transfer) { t.State = xferv1.State_STATE_SUCCEEDED })
 				w := &world{api: &fake{full: busy, others: []*xferv1.Transfer{c.twin}, waits: []wait{{t: busy}, {t: end}}}}
 				r := w.run(t, c.line)
@@ -50,7 +50,7 @@ func TestSameCopyIsFollowed(t *testing.T) {
 			})
 		})
 	}
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		end := clone(twin(nil), func(t *xferv1.Transfer) { t.State = xferv1.State_STATE_SUCCEEDED })
 		w := &world{api: &fake{full: busy, others: []*xferv1.Transfer{twin(nil)}, waits: []wait{{t: busy}, {t: end}}}}
 		r := w.run(t, "cp -o json n1:/a/dir n2:/b/dir")

@@ -3,9 +3,9 @@ package command
 import (
 	"strings"
 	"testing"
-	"testing/synctest"
 
 	xferv1 "github.com/xferd/xferd/api/xfer/v1"
+	"github.com/xferd/xferd/test/bubble"
 )
 
 func waiting(reason, detail string) *xferv1.Transfer {
@@ -39,14 +39,14 @@ func TestWaitingIsTold(t *testing.T) {
 		"xferctl: waiting for n2: h:1: connection refused (PEER_UNREACHABLE)\n" +
 		"xferctl: it goes on after 8.00s\n"
 	for line, want := range map[string]string{"cp": want, "cp -q": "", "sync": want} {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			w := &world{api: &fake{full: transfer(nil), waits: waits()}}
 			if r := w.run(t, line+" n1:/a/dir/ n2:/b/dir/"); r.code != 0 || r.err != want {
 				t.Errorf("%s: %+v", line, r)
 			}
 		})
 	}
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		w := &world{api: &fake{full: transfer(nil), waits: waits()}}
 		r := w.run(t, "cp -o json n1:/a/dir n2:/b/dir")
 		if strings.Count(r.out, `"event":"waiting"`) != 2 || strings.Count(r.out, `"event":"going_on"`) != 1 || r.err != "" {
