@@ -1,7 +1,10 @@
 package e2e
 
 import (
+	"errors"
+	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -67,14 +70,37 @@ func TestTwoMachinesCopyByRDMA(t *testing.T) {
 	}
 }
 
+// await waits for a word of the other machine, without a program to start: a fault
+// is to be known to the moment.
+func await(t testing.TB, role, what string) {
+	t.Helper()
+	path := filepath.Join(os.Getenv(lab.EnvOut), t.Name()+"."+what+"."+role)
+	for deadline := time.Now().Add(5 * time.Minute); ; time.Sleep(2 * time.Millisecond) {
+		if _, err := os.Stat(path); err == nil {
+			return
+		} else if time.Now().After(deadline) {
+			t.Fatalf("%s does not say %q", role, what)
+		}
+	}
+}
+
 // In the middle of a copy the network begins to drop RoCE, and nothing else.
 func TestTwoMachinesDropRoCE(t *testing.T) {
 	c, _, own, peer := pairNode(t)
 	if os.Getenv(lab.EnvRole) == "B" {
 		count(t)
-		meet(t, "a quarter is there")
-		command(t, "nft", "add", "rule", "ip", "xfer", "in", "udp", "dport", "4791", "drop")
-		meet(t, "dropping")
+		nft := exec.Command("nft", "-f", "-") // is ready, and waits for its rules
+		rules := must(nft.StdinPipe())(t)
+		if err := nft.Start(); err != nil {
+			t.Fatal(err)
+		}
+		meet(t, "ready to drop")
+		await(t, "A", "quarter")
+		_, err := io.WriteString(rules, "add rule ip xfer in udp dport 4791 drop\n")
+		if err := errors.Join(err, rules.Close(), nft.Wait()); err != nil {
+			t.Error(err)
+		}
+		tell(t, "dropping", "")
 		meet(t, "copied")
 		tell(t, "summary", summary(t, filepath.Join(own, "dir")))
 		noTemps(t, own)
@@ -84,13 +110,14 @@ func TestTwoMachinesDropRoCE(t *testing.T) {
 	size := faultSize(t)
 	src := newTree(t, own)
 	src.file("dir/big", size)
+	meet(t, "ready to drop")
 	name := c.detach(t, "cp", "n1:"+src.path("dir"), "n2:"+peer+"/")
 	c.landed(t, name, int64(size/4))
 	// The clocks of two machines differ: the fault is between what this one asks
 	// for and what it hears.
 	fault := [2]time.Time{time.Now()}
-	meet(t, "a quarter is there")
-	meet(t, "dropping")
+	tell(t, "quarter", "")
+	await(t, "B", "dropping")
 	fault[1] = time.Now()
 	tr := c.waitOver(t, name)
 	fallBack(t, c, tr, int64(size), fault)
