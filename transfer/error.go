@@ -51,6 +51,7 @@ const (
 	SourceIOError      Reason = "SOURCE_IO_ERROR"
 	SourceNotRegular   Reason = "SOURCE_NOT_REGULAR"
 	ChecksumMismatch   Reason = "CHECKSUM_MISMATCH"
+	Different          Reason = "DIFFERENT"
 	NotPreserved       Reason = "NOT_PRESERVED"
 	PartialFailure     Reason = "PARTIAL_FAILURE"
 	DeleteSuppressed   Reason = "DELETE_SUPPRESSED"

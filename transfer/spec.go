@@ -42,6 +42,7 @@ const (
 	ModeCopy     Mode = "copy"
 	ModeSync     Mode = "sync"     // a directory becomes the other's mirror; may delete
 	ModeAssemble Mode = "assemble" // one file out of ranges of many
+	ModeVerify   Mode = "verify"   // find out whether the destination is the same; a dry run
 )
 
 // DestMode says what the destination path stands for.

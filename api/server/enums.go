@@ -59,6 +59,7 @@ var modes = enum[xferv1.Mode, transfer.Mode]{transfer.ModeCopy, []pair[xferv1.Mo
 	{xferv1.Mode_MODE_COPY, transfer.ModeCopy},
 	{xferv1.Mode_MODE_SYNC, transfer.ModeSync},
 	{xferv1.Mode_MODE_ASSEMBLE, transfer.ModeAssemble},
+	{xferv1.Mode_MODE_VERIFY, transfer.ModeVerify},
 }}
 
 var destModes = enum[xferv1.DestinationMode, transfer.DestMode]{transfer.DestExact, []pair[xferv1.DestinationMode, transfer.DestMode]{

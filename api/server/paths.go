@@ -138,6 +138,8 @@ func countIn(s *transfer.Spec) error {
 		return refuse(transfer.BadPath, "spec.sources", "there is no source")
 	case s.Mode == transfer.ModeSync && (n > 1 || !s.Sources[0].Contents || s.DestMode != transfer.DestExact):
 		return invalid("spec.sources", "a sync has one source with contents set, and the destination mode exact")
+	case s.Mode == transfer.ModeVerify && n > 1:
+		return invalid("spec.sources", "a verification has one source")
 	case n > 1 && s.DestMode != transfer.DestInto:
 		return invalid("spec.destination.mode", "several sources need INTO_DIR")
 	}

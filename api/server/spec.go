@@ -162,6 +162,9 @@ func preserveIn(m *xferv1.TransferSpec, s *transfer.Spec) error {
 	}
 	if m.GetPreserve() == nil {
 		s.Preserve = transfer.PreserveDefault
+		if s.Mode == transfer.ModeVerify {
+			s.Preserve = transfer.PreserveSymlinks
+		}
 		return nil
 	}
 	for _, p := range m.GetPreserve().GetProperties() {
@@ -205,6 +208,20 @@ func combinationsIn(m *xferv1.TransferSpec, s *transfer.Spec) error {
 		return invalid("spec.delete", "with files_from it would delete all that the list does not name")
 	case s.Mode == transfer.ModeAssemble && (len(s.Filters) > 0 || s.Update || s.NoClobber):
 		return invalid("spec.mode", "an assembled file takes no filters, update or no_clobber")
+	case s.Mode == transfer.ModeVerify:
+		return verifyIn(m, s)
+	}
+	return nil
+}
+
+// verifyIn sets what a verification is, and refuses what says how to write.
+func verifyIn(m *xferv1.TransferSpec, s *transfer.Spec) error {
+	s.DryRun = true
+	if m.GetCompare() == xferv1.Compare_COMPARE_UNSPECIFIED {
+		s.Compare = transfer.CompareChecksum
+	}
+	if s.Update || s.NoClobber || s.Force || s.ChownUID != nil || s.ChownGID != nil || s.Chmod != "" {
+		return invalid("spec.mode", "a verification changes nothing: it takes no update, no_clobber, force, chown_uid, chown_gid or chmod")
 	}
 	return nil
 }

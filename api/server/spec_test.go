@@ -199,6 +199,14 @@ func TestSpecValidation(t *testing.T) {
 
 		{"no_clobber and update", func(m *xferv1.TransferSpec) { m.NoClobber, m.Update = true, true }, transfer.InvalidSpec},
 		{"no_clobber and force", func(m *xferv1.TransferSpec) { m.NoClobber, m.Force = true, true }, transfer.InvalidSpec},
+		{"a verification", func(m *xferv1.TransferSpec) { m.Mode = xferv1.Mode_MODE_VERIFY }, ok},
+		{"a verification of two", func(m *xferv1.TransferSpec) {
+			m.Mode, m.Destination.Mode = xferv1.Mode_MODE_VERIFY, xferv1.DestinationMode_DESTINATION_MODE_INTO_DIR
+			sources(m, "/data/a", "/data/b")
+		}, transfer.InvalidSpec},
+		{"a verification that would replace", func(m *xferv1.TransferSpec) { m.Mode, m.Force = xferv1.Mode_MODE_VERIFY, true }, transfer.InvalidSpec},
+		{"a verification with chmod", func(m *xferv1.TransferSpec) { m.Mode, m.Chmod = xferv1.Mode_MODE_VERIFY, "go-w" }, transfer.InvalidSpec},
+		{"a verification that deletes", func(m *xferv1.TransferSpec) { m.Mode, m.Delete = xferv1.Mode_MODE_VERIFY, true }, transfer.InvalidSpec},
 		{"delete of a copy", func(m *xferv1.TransferSpec) { m.Delete = true }, transfer.InvalidSpec},
 		{"max_delete with force", func(m *xferv1.TransferSpec) { m.Force = true; m.MaxDelete = new(int64(5)) }, ok},
 		{"max_delete without delete", func(m *xferv1.TransferSpec) { mirror(m); m.MaxDelete = new(int64(5)) }, transfer.InvalidSpec},

@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -117,6 +118,9 @@ func (j *job) attempt(ctx context.Context, w *watchdog) (moved bool, err error) 
 	}
 	failpoint.Hit("lifecycle/finishing")
 	state, end := obs.ending(&summary)
+	if t.Spec.Mode == transfer.ModeVerify && end != nil {
+		state, end = transfer.StateFailed, cmp.Or(summary.TargetErr, end)
+	}
 	_, err = j.stepTo(ctx, evDone, state, func(t *transfer.Transfer) {
 		t.Err = end
 		t.Counters.Deleted += summary.Deleted

@@ -272,7 +272,7 @@ func (e *edge) result(f *file, o transfer.Outcome) transfer.Result {
 	if o == transfer.OutcomePublished {
 		res.Change = f.change
 	}
-	if o != transfer.OutcomeSkipped {
+	if o != transfer.OutcomeSkipped && !e.opt.verify {
 		res.Lost = f.attrs.lost
 	}
 	return res

@@ -272,7 +272,7 @@ func (d *deletion) remove(dir *fsroot.Dir, c child, rel string, depth int) (stay
 		c.kind = info.Kind
 	}
 	isDir := c.kind == fsroot.Directory
-	if d.opt.filters.Excluded(rel, isDir) {
+	if d.opt.filters.Excluded(rel, isDir) || d.opt.verify && !d.opt.Preserve.Asks(entryKind(c.kind)) {
 		return true, nil
 	}
 	if isDir {
@@ -333,7 +333,7 @@ func (d *deletion) removeIn(parent *fsroot.Dir, name, rel string, depth int) (st
 		return d.note(err)
 	}
 	defer dir.Close()
-	if dir.ReadOnly() || dir.IsMount() {
+	if (dir.ReadOnly() || dir.IsMount()) && !d.opt.verify {
 		return true, nil
 	}
 	return d.clear(dir, rel, depth, func(string) bool { return false })

@@ -58,6 +58,7 @@ type edge struct {
 	metaTouched bool // something was changed that a batch does not sync
 	removals    removals
 	room        room     // of a dry run
+	found       found    // of a verification
 	claims      []string // partials that are kept from other edges
 	causes      causes
 	checked     transfer.Checked
@@ -379,6 +380,7 @@ func (e *edge) report(results ...transfer.Result) {
 		switch res.Outcome {
 		case transfer.OutcomePublished:
 			e.published++
+			e.found.note(res)
 		case transfer.OutcomeFailed:
 			e.failed++
 			e.causes.note(res)

@@ -18,6 +18,9 @@ const syncEachUpTo = 64
 // first, which nothing changes any more.
 func (e *edge) finish(ctx context.Context) *transfer.Finished {
 	e.pub.idle()
+	if e.opt.verify {
+		return e.finishVerify(ctx)
+	}
 	fin := &transfer.Finished{}
 	e.tellParents()
 	failpoint.Hit("receiver/finish")

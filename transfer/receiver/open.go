@@ -83,8 +83,9 @@ func (r *Receiver) open(run running, p Peer, m *transfer.Open) (*edge, *transfer
 		opened.Checked = transfer.Checked{Verify: transfer.VerifyStore, Reason: why}
 	}
 	if m.ValidateOnly || opt.DryRun {
-		// Nothing changes: no lock is needed and no directory made.
-		if terr := r.conflict(m, &d.lock); terr != nil {
+		// Nothing changes: no lock is needed and no directory made. Whoever only
+		// compares is in nobody's way.
+		if terr := r.conflict(m, &d.lock); terr != nil && !opt.verify {
 			return nil, nil, terr
 		}
 		if m.ValidateOnly {
@@ -126,7 +127,7 @@ func (r *Receiver) holds(uid transfer.UID) bool {
 
 // resolve finds the export. It does no I/O.
 func (r *Receiver) resolve(m *transfer.Open) (*dest, *transfer.Error) {
-	root, rel, err := r.cfg.Exports().Resolve(m.Dest, true)
+	root, rel, err := r.cfg.Exports().Resolve(m.Dest, m.Mode != transfer.ModeVerify)
 	if err != nil {
 		return nil, r.pathRefusal(err, m.Dest)
 	}
@@ -173,11 +174,14 @@ func (r *Receiver) checkSpace(m *transfer.Open, d *dest) (s fsroot.Statfs, terr 
 		return s, r.destError(err, transfer.PhaseConnect, m.Dest)
 	}
 	defer dir.Close()
-	if dir.ReadOnly() {
+	if dir.ReadOnly() && m.Mode != transfer.ModeVerify {
 		return s, r.pathRefusal(fsroot.ErrReadOnly, m.Dest)
 	}
 	if s, err = dir.Statfs(); err != nil {
 		return s, r.destError(err, transfer.PhaseConnect, m.Dest)
+	}
+	if m.Mode == transfer.ModeVerify {
+		return s, nil
 	}
 	if s.Total > 0 && m.BytesHint > s.Total {
 		return s, r.refuse(transfer.DestNoSpace, m.Dest, fmt.Errorf("%d bytes are to be copied and the file system has %d in all", m.BytesHint, s.Total))

@@ -18,6 +18,8 @@ type rules struct {
 	// names are those that root entries may have, and that the lock covers; nil where
 	// they are not known.
 	names map[string]bool
+	// verify: nothing is to change, neither now nor by a run that this one is for.
+	verify bool
 }
 
 // maxNameBytes bounds the names that a lock remembers. With more of them it covers
@@ -92,7 +94,7 @@ func checkOpen(m *transfer.Open) (*rules, error) {
 		return bad("unknown durability %q", o.Durability)
 	}
 	switch m.Mode {
-	case transfer.ModeCopy, transfer.ModeSync, transfer.ModeAssemble:
+	case transfer.ModeCopy, transfer.ModeSync, transfer.ModeAssemble, transfer.ModeVerify:
 	default:
 		return bad("unknown mode %q", m.Mode)
 	}
@@ -102,8 +104,10 @@ func checkOpen(m *transfer.Open) (*rules, error) {
 		return bad("unknown destination mode %q", m.DestMode)
 	}
 	switch {
-	case o.Delete && m.Mode != transfer.ModeSync:
+	case o.Delete && m.Mode != transfer.ModeSync && m.Mode != transfer.ModeVerify:
 		return bad("only a sync deletes")
+	case m.Mode == transfer.ModeVerify && !o.DryRun:
+		return bad("a verification that is no dry run")
 	case o.MaxDelete != nil && *o.MaxDelete < 0:
 		return bad("max_delete is negative")
 	case m.UID == transfer.UID{}:
@@ -128,7 +132,7 @@ func checkOpen(m *transfer.Open) (*rules, error) {
 		return nil, err
 	}
 	return &rules{
-		Options: o, names: names,
+		Options: o, names: names, verify: m.Mode == transfer.ModeVerify,
 		policy: policy{
 			keep: o.Preserve, chownUID: o.ChownUID, chownGID: o.ChownGID, chmod: chmod,
 			uid: uint32(os.Geteuid()), gid: uint32(os.Getegid()),

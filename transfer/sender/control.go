@@ -83,7 +83,7 @@ func (e *Edge) checkResult(r *transfer.Result) error {
 	e.mu.Lock()
 	next, ready := e.next, e.plan != nil
 	e.mu.Unlock()
-	if r.Entry == transfer.NoEntry && r.Outcome == transfer.OutcomeDeleted && (e.job.Spec.Delete || e.job.Spec.Force) && r.Path != "" && len(r.Path) <= maxPath {
+	if r.Entry == transfer.NoEntry && r.Outcome == transfer.OutcomeDeleted && (e.job.Spec.Delete || e.job.Spec.Force || e.job.Spec.Mode == transfer.ModeVerify) && r.Path != "" && len(r.Path) <= maxPath {
 		return nil // of a name that only the destination had
 	}
 	if r.Entry == transfer.NoEntry && r.Outcome == transfer.OutcomePublished && r.Kind == transfer.KindDir && r.Change == transfer.ChangeNew && r.Path != "" && len(r.Path) <= maxPath {

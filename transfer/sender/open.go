@@ -28,6 +28,11 @@ func (job *Job) open() *transfer.Open {
 			ChunkSize: s.ChunkSize, Streams: s.Streams,
 		},
 	}
+	if s.Mode == transfer.ModeVerify {
+		// What only the destination has is told as what a sync would delete. What was
+		// not named is not looked for.
+		m.Options.DryRun, m.Options.Delete = true, len(s.FilesFrom) == 0
+	}
 	if m.Options.ChunkSize == 0 {
 		m.Options.ChunkSize = transfer.DefaultChunkSize
 	}

@@ -881,7 +881,7 @@ type Open struct {
 	Epoch uint64 `protobuf:"varint,5,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	// Who submitted.
 	Principal string `protobuf:"bytes,6,opt,name=principal,proto3" json:"principal,omitempty"`
-	// "copy", "sync" or "assemble".
+	// "copy", "sync", "assemble" or "verify".
 	Mode string `protobuf:"bytes,7,opt,name=mode,proto3" json:"mode,omitempty"`
 	// Absolute path, bytes.
 	Dest []byte `protobuf:"bytes,8,opt,name=dest,proto3" json:"dest,omitempty"`

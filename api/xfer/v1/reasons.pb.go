@@ -270,6 +270,8 @@ const (
 	Reason_REASON_INTERNAL Reason = 58
 	// As many transfers come in at the node as it takes at a time.
 	Reason_REASON_NODE_BUSY Reason = 59
+	// The destination has not what the source has; the entries tell what differs.
+	Reason_REASON_DIFFERENT Reason = 60
 )
 
 // Enum value maps for Reason.
@@ -335,6 +337,7 @@ var (
 		57: "REASON_PROTOCOL_ERROR",
 		58: "REASON_INTERNAL",
 		59: "REASON_NODE_BUSY",
+		60: "REASON_DIFFERENT",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":            0,
@@ -397,6 +400,7 @@ var (
 		"REASON_PROTOCOL_ERROR":         57,
 		"REASON_INTERNAL":               58,
 		"REASON_NODE_BUSY":              59,
+		"REASON_DIFFERENT":              60,
 	}
 )
 
@@ -551,7 +555,7 @@ const file_xfer_v1_reasons_proto_rawDesc = "" +
 	"\x14STATUS_CODE_INTERNAL\x10\r\x12\x1b\n" +
 	"\x17STATUS_CODE_UNAVAILABLE\x10\x0e\x12\x19\n" +
 	"\x15STATUS_CODE_DATA_LOSS\x10\x0f\x12\x1f\n" +
-	"\x1bSTATUS_CODE_UNAUTHENTICATED\x10\x10*\xc8-\n" +
+	"\x1bSTATUS_CODE_UNAUTHENTICATED\x10\x10*\xb5.\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x97\x01\n" +
 	"\x13REASON_INVALID_SPEC\x10\x01\x1a~\xc2\xd0\x18z\b\x03\x10\x02\"tThe request is not valid: a field is missing, out of its range, or contradicts another. The message names the field.\x12\x9b\x01\n" +
@@ -631,7 +635,8 @@ const file_xfer_v1_reasons_proto_rawDesc = "" +
 	"\x15REASON_PROTOCOL_ERROR\x109\x1a,\xc2\xd0\x18(\b\r\x10\x01\"\"A node sent what it must not send.\x127\n" +
 	"\x0fREASON_INTERNAL\x10:\x1a\"\xc2\xd0\x18\x1e\b\r\x10\x01\"\x18A fault of xferd itself.\x12^\n" +
 	"\x10REASON_NODE_BUSY\x10;\x1aH\xc2\xd0\x18D\b\b\x10\n" +
-	"\x18\x01\"<As many transfers come in at the node as it takes at a time.:Y\n" +
+	"\x18\x01\"<As many transfers come in at the node as it takes at a time.\x12k\n" +
+	"\x10REASON_DIFFERENT\x10<\x1aU\xc2\xd0\x18Q\b\t\x10\a\"KThe destination has not what the source has; the entries tell what differs.:Y\n" +
 	"\vreason_info\x12!.google.protobuf.EnumValueOptions\x18\x88\x8a\x03 \x01(\v2\x13.xfer.v1.ReasonInfoR\n" +
 	"reasonInfoB+Z)github.com/xferd/xferd/api/xfer/v1;xferv1b\x06proto3"
 

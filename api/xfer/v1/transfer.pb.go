@@ -40,6 +40,15 @@ const (
 	Mode_MODE_SYNC Mode = 2
 	// The destination becomes one file, made of ranges of others.
 	Mode_MODE_ASSEMBLE Mode = 3
+	// Nothing changes and no contents move: it is found out whether the
+	// destination has what the one source has, and nothing else. Contents are
+	// compared by their digests, links by what they point to, and of the rest what
+	// preserve names (default: symbolic links alone). It succeeds where there is no
+	// difference, and fails with DIFFERENT otherwise; its entries are then those of
+	// a dry run that would make the destination equal. Fields that change how
+	// something would be written are not allowed. The destination may be in an
+	// export that is read-only, and is not locked.
+	Mode_MODE_VERIFY Mode = 4
 )
 
 // Enum value maps for Mode.
@@ -49,12 +58,14 @@ var (
 		1: "MODE_COPY",
 		2: "MODE_SYNC",
 		3: "MODE_ASSEMBLE",
+		4: "MODE_VERIFY",
 	}
 	Mode_value = map[string]int32{
 		"MODE_UNSPECIFIED": 0,
 		"MODE_COPY":        1,
 		"MODE_SYNC":        2,
 		"MODE_ASSEMBLE":    3,
+		"MODE_VERIFY":      4,
 	}
 )
 
@@ -3012,12 +3023,13 @@ const file_xfer_v1_transfer_proto_rawDesc = "" +
 	"\n" +
 	"free_bytes\x18\x04 \x01(\x03R\tfreeBytes\x12\x18\n" +
 	"\astreams\x18\x05 \x01(\x05R\astreams\x12\x16\n" +
-	"\x06verify\x18\x06 \x01(\tR\x06verify*M\n" +
+	"\x06verify\x18\x06 \x01(\tR\x06verify*^\n" +
 	"\x04Mode\x12\x14\n" +
 	"\x10MODE_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tMODE_COPY\x10\x01\x12\r\n" +
 	"\tMODE_SYNC\x10\x02\x12\x11\n" +
-	"\rMODE_ASSEMBLE\x10\x03*n\n" +
+	"\rMODE_ASSEMBLE\x10\x03\x12\x0f\n" +
+	"\vMODE_VERIFY\x10\x04*n\n" +
 	"\x0fDestinationMode\x12 \n" +
 	"\x1cDESTINATION_MODE_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16DESTINATION_MODE_EXACT\x10\x01\x12\x1d\n" +

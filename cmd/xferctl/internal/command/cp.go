@@ -85,7 +85,7 @@ func (r *copyRun) bind(cmd *cobra.Command, sync bool) {
 // copy submits a transfer and follows it to its end.
 func (a *app) copy(ctx context.Context, r *copyRun, mode xferv1.Mode, args []string, toMapping func([]place.Place) (place.Mapping, error)) error {
 	if a.set.Output == "yaml" {
-		return exit.Usagef("cp and sync print a table or json, not yaml")
+		return exit.Usagef("cp, sync and verify print a table or json, not yaml")
 	}
 	if err := r.check(); err != nil {
 		return err
@@ -124,7 +124,7 @@ func (a *app) copy(ctx context.Context, r *copyRun, mode xferv1.Mode, args []str
 	}
 	f := &follower{
 		a: a, api: api, mapping: &m, detach: r.detach, dryRun: r.dryRun, cancels: true,
-		itemize: r.itemize || r.dryRun, compare: spec.GetCompare(),
+		itemize: r.itemize || r.dryRun || mode == xferv1.Mode_MODE_VERIFY, compare: spec.GetCompare(),
 		progress: r.progress || !r.cmd.Flags().Changed("progress") && a.env.Terminal(a.env.Stderr),
 	}
 	return f.submitAndFollow(ctx, &xferv1.SubmitTransferRequest{TransferId: id, Spec: spec})

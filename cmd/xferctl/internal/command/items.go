@@ -21,7 +21,9 @@ func (f *follower) printItems(ctx context.Context, t *xferv1.Transfer) error {
 		Parent:   f.name,
 		Outcomes: []xferv1.Outcome{xferv1.Outcome_OUTCOME_PUBLISHED, xferv1.Outcome_OUTCOME_DELETED},
 	}, func(e *xferv1.EntryResult) error {
-		if f.events() {
+		if verifies(t) {
+			f.printDifference(e, t.GetSpec())
+		} else if f.events() {
 			f.a.event("entry", entryFields(e)...)
 		} else if it := item(e, f.compare, t.GetSpec()); it.Changed() {
 			f.a.outf("%s\n", it)

@@ -53,7 +53,11 @@ func (f *follower) report(ctx context.Context, t *xferv1.Transfer) error {
 		}
 	}
 	if f.interrupted && t.GetState() == xferv1.State_STATE_CANCELLED {
-		a.complain("cancelled; running the same command again goes on from here")
+		if verifies(t) {
+			a.complain("cancelled")
+		} else {
+			a.complain("cancelled; running the same command again goes on from here")
+		}
 		return exit.Silent(code)
 	}
 	for _, l := range complaints(t) {
@@ -84,6 +88,9 @@ func endFields(t *xferv1.Transfer, code int) []record.Field {
 
 // summary is the lines at the end of a transfer, for people.
 func summary(t *xferv1.Transfer, verbose bool) []string {
+	if verifies(t) {
+		return verifySummary(t)
+	}
 	c, p := t.GetCounters(), t.GetDataPath()
 	dry := t.GetSpec().GetDryRun()
 	took := elapsed(t)

@@ -58,7 +58,7 @@ func (a *app) root() *cobra.Command {
 	f.StringVar(&a.flags.cert, "cert", "", "`file` with your certificate (PEM), for a remote server")
 	f.StringVar(&a.flags.key, "key", "", "`file` with the key (PEM) of --cert")
 	f.BoolVar(&a.flags.insecure, "insecure", false, "call a remote server without TLS: everybody on the way can read and change everything")
-	f.StringVarP(&a.flags.output, "output", "o", "", "`form` of the answer: table, json or yaml; cp and sync: json gives one event per line (default \"table\")")
+	f.StringVarP(&a.flags.output, "output", "o", "", "`form` of the answer: table, json or yaml; cp, sync and verify: json gives one event per line (default \"table\")")
 	f.BoolVarP(&a.flags.quiet, "quiet", "q", false, "print nothing but errors and what was asked for")
 	f.BoolVarP(&a.flags.verbose, "verbose", "v", false, "print more")
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json", "yaml"}, cobra.ShellCompDirectiveNoFileComp))
@@ -69,7 +69,7 @@ func (a *app) root() *cobra.Command {
 		c.GroupID = "move"
 		cmd.AddCommand(c)
 	}
-	for _, c := range []*cobra.Command{a.transfersCmd(), a.nodesCmd(), a.lsCmd(), a.statCmd(), a.explainCmd()} {
+	for _, c := range []*cobra.Command{a.transfersCmd(), a.nodesCmd(), a.lsCmd(), a.statCmd(), a.verifyCmd(), a.explainCmd()} {
 		c.GroupID = "look"
 		cmd.AddCommand(c)
 	}

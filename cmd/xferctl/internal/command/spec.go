@@ -87,6 +87,9 @@ func stateWord(s xferv1.State) string { return word(s, "STATE_") }
 // stateText is the state of a transfer for people, who must not take a dry run
 // for a copy.
 func stateText(t *xferv1.Transfer) string {
+	if verifies(t) {
+		return stateWord(t.GetState()) + " (verify)"
+	}
 	if t.GetSpec().GetDryRun() {
 		return stateWord(t.GetState()) + " (dry run)"
 	}

@@ -64,11 +64,7 @@ func (s *specFlags) bind(cmd *cobra.Command, sync bool) {
 		maxDelete = "with --delete: delete nothing if it would be more than `N` entries (default the larger of 100 and a tenth of the destination, and none where the source is empty); with --force: leave what is in the way if it would be (default 100)"
 	}
 	f.Int64Var(&s.maxDelete, "max-delete", 0, maxDelete)
-	f.Var(s.filters.Exclude(), "exclude", "leave out what matches rsync's `pattern`; of all filter flags the first match decides")
-	f.Var(s.filters.Include(), "include", "take what matches the `pattern`, before a later --exclude")
-	f.Var(s.filters.ExcludeFrom(), "exclude-from", "read patterns from a `file`, one a line, - is stdin; \"+ pattern\" includes, # and ; begin comments")
-	f.StringVar(&s.filesFrom, "files-from", "", "take only the names in a `file`, relative to the one source, - is stdin")
-	f.BoolVarP(&s.zero, "from0", "0", false, "names and patterns in files end with NUL, not with a line end")
+	s.bindNames(cmd)
 	f.Var(&s.chown, "chown", "owner of everything that is made: `user:group`, user or :group, by number or by a name of this machine")
 	f.Var(&s.chmod, "chmod", "change permissions, in rsync's grammar: D755,F644 or go-w and the like")
 	s.bindTransport(cmd)
@@ -84,6 +80,17 @@ func (s *specFlags) bind(cmd *cobra.Command, sync bool) {
 		_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(c.Choices(), cobra.ShellCompDirectiveNoFileComp))
 	}
 	_ = cmd.RegisterFlagCompletionFunc("preserve", cobra.FixedCompletions(flagval.KeepNames(), cobra.ShellCompDirectiveNoFileComp))
+}
+
+// bindNames binds the flags that choose among what there is at the source; verify
+// has them too.
+func (s *specFlags) bindNames(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.Var(s.filters.Exclude(), "exclude", "leave out what matches rsync's `pattern`; of all filter flags the first match decides")
+	f.Var(s.filters.Include(), "include", "take what matches the `pattern`, before a later --exclude")
+	f.Var(s.filters.ExcludeFrom(), "exclude-from", "read patterns from a `file`, one a line, - is stdin; \"+ pattern\" includes, # and ; begin comments")
+	f.StringVar(&s.filesFrom, "files-from", "", "take only the names in a `file`, relative to the one source, - is stdin")
+	f.BoolVarP(&s.zero, "from0", "0", false, "names and patterns in files end with NUL, not with a line end")
 }
 
 // bindTransport binds the flags that decide how bytes move; explain has them
