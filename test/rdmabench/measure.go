@@ -51,6 +51,12 @@ func measure(ctx context.Context, o options) error {
 		all = append(all, &contender{name: name, move: e.move})
 	}
 	if o.file {
+		f, err := newFiles(o)
+		if err != nil {
+			return err
+		}
+		defer f.close()
+		all = append(all, &contender{name: "file to file on tmpfs alone, no network", move: f.move})
 		for _, verify := range []string{"wire", "none"} {
 			d, err := newDaemons(ctx, o, verify)
 			if err != nil {
