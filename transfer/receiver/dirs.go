@@ -27,8 +27,9 @@ const (
 // opened again from its parent, as the manifest names it: never by a path, and
 // never through a symbolic link.
 type dirCache struct {
-	e    *edge
-	most int
+	e      *edge
+	most   int
+	strays *strays // nil where there can be none
 
 	mu    sync.Mutex
 	open  map[uint64]*list.Element // of *openDir
@@ -43,7 +44,7 @@ type openDir struct {
 
 func newDirCache(e *edge) *dirCache {
 	most := min(maxOpenDirs, max(minOpenDirs, cap(e.r.slots)/openDirsShare))
-	return &dirCache{e: e, most: most, open: map[uint64]*list.Element{}, order: list.New()}
+	return &dirCache{e: e, most: most, strays: e.findStrays(), open: map[uint64]*list.Element{}, order: list.New()}
 }
 
 // heldDir is a directory for the time of a few operations. Close gives it back.
@@ -110,6 +111,7 @@ func (c *dirCache) put(num uint64, d *fsroot.Dir) (heldDir, error) {
 		d.Close()
 		return heldDir{}, err
 	}
+	c.sweep(num, d)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if el := c.open[num]; el != nil { // somebody was faster

@@ -18,6 +18,8 @@ type lock struct {
 	// left says that its transfer has removed the directories that it made, and takes
 	// over no others; see removal.
 	left bool
+	// earlier says that the transfer was here in an earlier life of the daemon.
+	earlier bool
 }
 
 func newLock(rec lockRecord, now time.Time) *lock {
@@ -37,9 +39,10 @@ func (r *Receiver) takeLock(ctx context.Context, m *transfer.Open, c *cover) *tr
 	if c.names != nil {
 		rec.Names = m.Names
 	}
+	earlier := false
 	r.mu.Lock()
 	if old := r.locks[m.UID]; old != nil {
-		rec.Since = old.rec.Since
+		rec.Since, earlier = old.rec.Since, old.earlier
 	}
 	r.mu.Unlock()
 	err := r.store.Update(ctx, func(tx *store.Tx) error {
@@ -53,7 +56,9 @@ func (r *Receiver) takeLock(ctx context.Context, m *transfer.Open, c *cover) *tr
 	}
 	r.journals.mu.Lock() // see dropJournal
 	r.mu.Lock()
-	r.locks[m.UID] = newLock(rec, time.Now())
+	l := newLock(rec, time.Now())
+	l.earlier = earlier
+	r.locks[m.UID] = l
 	r.mu.Unlock()
 	r.journals.mu.Unlock()
 	return nil

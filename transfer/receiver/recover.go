@@ -24,7 +24,9 @@ import (
 func (r *Receiver) recover(ctx context.Context) error {
 	now := time.Now()
 	err := r.t.locks.All(func(_ string, rec lockRecord) error {
-		r.locks[rec.UID] = newLock(rec, now)
+		l := newLock(rec, now)
+		l.earlier = true
+		r.locks[rec.UID] = l
 		return nil
 	})
 	if err != nil {
