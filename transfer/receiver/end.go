@@ -58,8 +58,13 @@ func (e *edge) leaveBehind(ctx context.Context, how how) error {
 	if _, err := e.journal.append(frameSettled, nil); err != nil {
 		return err
 	}
-	if how == endPurged {
+	switch how {
+	case endPurged:
 		if err := e.r.purge(ctx, uid); err != nil {
+			return err
+		}
+	case endFinished:
+		if err := e.r.dropOutdated(ctx, uid); err != nil {
 			return err
 		}
 	}

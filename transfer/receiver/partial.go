@@ -186,6 +186,26 @@ func (r *Receiver) dropPartial(ctx context.Context, key string, rec *partialReco
 	return r.forgetPartial(ctx, key, rec)
 }
 
+// dropOutdated removes the partials that earlier attempts of a finished transfer kept
+// and none went on from: they are of versions that its source no longer has. The
+// directories around them are of the copy.
+func (r *Receiver) dropOutdated(ctx context.Context, uid transfer.UID) error {
+	r.mu.Lock()
+	none := r.refs[uid] <= 0
+	r.mu.Unlock()
+	if none {
+		return nil
+	}
+	return r.t.partials.All(func(key string, rec partialRecord) error {
+		if rec.UID != uid || !r.claim(key) {
+			return nil
+		}
+		defer r.unclaim(key)
+		r.unlinkTemp(string(rec.Dir), rec.Temp, rec.Ino)
+		return r.forgetPartial(ctx, key, &rec)
+	})
+}
+
 // removeAround removes the directories that go with a partial.
 func (r *Receiver) removeAround(key string) error {
 	r.making.Lock()

@@ -163,6 +163,37 @@ func TestPartialIsNotUsed(t *testing.T) {
 	}
 }
 
+// TestFinishedDropsOutdatedPartials: what an attempt kept of a version that the source
+// no longer has goes with the end of the transfer, and not the directory around it.
+func TestFinishedDropsOutdatedPartials(t *testing.T) {
+	for _, restart := range []bool{false, true} {
+		g := newRig(t)
+		m := g.request("x")
+		s := regular(0, "f", pattern(4*testChunk, 3))
+		gone := regular(2, "gone", pattern(4*testChunk, 4))
+		o := g.dial(m)
+		o.announce(dir(root, ""), s, dir(0, "sub"), gone)
+		for _, n := range []uint64{1, 3} {
+			o.answer(n)
+			o.sendRange(n, transport.Range{Length: 2 * testChunk})
+		}
+		o.close()
+		if g.partials() != 2 {
+			t.Fatalf("%d partials", g.partials())
+		}
+		if restart {
+			g.restart()
+		}
+		s.Print.Ctime++
+		g.copyAll(next(m), dir(root, ""), s, dir(0, "sub"))
+		g.wantFile("x/f", s.data)
+		g.wantClean()
+		if !exists(g.path("x/sub")) {
+			t.Error("the directory of the copy is gone")
+		}
+	}
+}
+
 // mustSweepPartials lets the partials that are left go by their age.
 func (g *rig) mustSweepPartials() {
 	g.t.Helper()
