@@ -78,7 +78,7 @@ func BenchmarkFile(b *testing.B) {
 
 func moveFile(b *testing.B, tr *Transport, src, dst *os.File, streams int) {
 	id := transport.Edge{Epoch: 1, UID: [16]byte{1}}
-	in, err := tr.Prepare(b.Context(), id, fileSink{dst}, transport.PrepareOptions{Streams: streams, ChunkSize: benchChunk, Verify: true})
+	in, err := tr.Prepare(b.Context(), id, fileSink{dst: dst}, transport.PrepareOptions{Streams: streams, ChunkSize: benchChunk, Verify: true})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -134,12 +134,15 @@ func (f *fileFeed) Done(c *transport.Chunk, _ []transport.Verdict) {
 }
 
 // fileSink lands everything in one file.
-type fileSink struct{ dst *os.File }
+type fileSink struct {
+	dst      *os.File
+	unsynced bool
+}
 
 func (s fileSink) Place(_ context.Context, _ uint64, extents []transport.ExtentHeader) ([]transport.Landing, error) {
 	l := make([]transport.Landing, len(extents))
 	for i := range l {
-		l[i].File = s.dst
+		l[i].File, l[i].Unsynced = s.dst, s.unsynced
 	}
 	return l, nil
 }

@@ -2,6 +2,7 @@ package tcp
 
 import (
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/xferd/xferd/internal/wire"
@@ -108,6 +109,10 @@ func (r *receiver) extent(a *transport.Arrival, l *transport.Landing) error {
 	if hash {
 		r.hasher.Reset()
 	}
+	write := (*os.File).WriteAt
+	if !l.Unsynced {
+		write = r.in.t.files.WriteAt
+	}
 	at, mem := a.Offset, a.Mem
 	for _, seg := range a.Segments {
 		if hash && seg.Offset > at {
@@ -135,7 +140,7 @@ func (r *receiver) extent(a *transport.Arrival, l *transport.Landing) error {
 			}
 			if l.File != nil && a.Err == nil {
 				start := time.Now()
-				if _, err := l.File.WriteAt(part, off); err != nil {
+				if _, err := write(l.File, part, off); err != nil {
 					a.Code, a.Err = transport.Refused, fmt.Errorf("place the extent: %w", err)
 					hash = false
 				}

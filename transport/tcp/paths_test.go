@@ -35,11 +35,20 @@ func bytesFile(t *testing.T, n int) (*os.File, []byte) {
 // both ends counted.
 func move(t *testing.T, pool *bufpool.Pool, verify bool, sizes ...int) (source, target transport.Stats) {
 	t.Helper()
+	source, target, _ = moveBy(t, Config{Pool: pool}, fileSink{}, verify, sizes...)
+	return source, target
+}
+
+// moveBy is move by a transport and into a sink of a given kind, and returns how
+// much was written past the page cache.
+func moveBy(t *testing.T, cfg Config, sink fileSink, verify bool, sizes ...int) (source, target transport.Stats, direct int64) {
+	t.Helper()
 	ln, err := Listen(t.Context(), "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	tr, err := New(Config{Listener: ln, Pool: pool})
+	cfg.Listener = ln
+	tr, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,6 +68,10 @@ func move(t *testing.T, pool *bufpool.Pool, verify bool, sizes ...int) (source, 
 		total += n
 	}
 	src, want := bytesFile(t, total)
+	if err := dst.Truncate(int64(total)); err != nil {
+		t.Fatal(err)
+	}
+	sink.dst = dst
 	at := int64(0)
 	for i, n := range sizes {
 		r := transport.Range{Offset: at, Length: int64(n)}
@@ -69,7 +82,7 @@ func move(t *testing.T, pool *bufpool.Pool, verify bool, sizes ...int) (source, 
 		at += int64(n)
 	}
 	id := transport.Edge{Epoch: 1}
-	in, err := tr.Prepare(t.Context(), id, fileSink{dst}, transport.PrepareOptions{Streams: 4, ChunkSize: 64 << 20, Verify: verify})
+	in, err := tr.Prepare(t.Context(), id, sink, transport.PrepareOptions{Streams: 4, ChunkSize: 64 << 20, Verify: verify})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +101,8 @@ func move(t *testing.T, pool *bufpool.Pool, verify bool, sizes ...int) (source, 
 	if err != nil || !bytes.Equal(got, want) {
 		t.Errorf("%d bytes arrived that are not the %d sent (%v)", len(got), total, err)
 	}
-	return out.Stats(), in.Stats()
+	_, direct = tr.files.Bytes()
+	return out.Stats(), in.Stats(), direct
 }
 
 // TestSendfile: large file segments leave by sendfile, all of them, and only
@@ -141,7 +155,7 @@ func TestLimitLowered(t *testing.T) {
 	defer dst.Close()
 	src, _ := bytesFile(t, 2<<20)
 	id := transport.Edge{Epoch: 1}
-	in, err := tr.Prepare(t.Context(), id, fileSink{dst}, transport.PrepareOptions{Streams: 1, ChunkSize: 2 << 20})
+	in, err := tr.Prepare(t.Context(), id, fileSink{dst: dst}, transport.PrepareOptions{Streams: 1, ChunkSize: 2 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}

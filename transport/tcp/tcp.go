@@ -18,6 +18,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/xferd/xferd/internal/bufpool"
+	"github.com/xferd/xferd/internal/fsroot"
 	"github.com/xferd/xferd/transport"
 )
 
@@ -36,6 +37,10 @@ type Limits struct {
 	Streams int
 	// ChunkSize is the largest chunk_size of an edge in bytes (64 MiB).
 	ChunkSize int64
+	// DirectFrom is the size in bytes from which on files that somebody waits to
+	// have on their device are written past the page cache there (16 MiB); below 0
+	// for never.
+	DirectFrom int64
 }
 
 func (l *Limits) fill() {
@@ -44,6 +49,7 @@ func (l *Limits) fill() {
 	def(&l.Stall, 30*time.Second)
 	def(&l.Streams, 32)
 	def(&l.ChunkSize, 64<<20)
+	def(&l.DirectFrom, 16<<20)
 }
 
 func def[T comparable](v *T, d T) {
@@ -79,6 +85,7 @@ type Transport struct {
 	cfg   Config
 	log   *slog.Logger
 	edges registry
+	files *fsroot.DirectIO
 	noise rate.Sometimes // for what strangers can make us log
 
 	mu    sync.Mutex
@@ -99,7 +106,7 @@ func New(cfg Config) (*Transport, error) {
 	}
 	def(&cfg.RecvPool, cfg.Pool)
 	cfg.Limits.fill()
-	t := &Transport{cfg: cfg, log: cfg.Log, conns: map[net.Conn]struct{}{}}
+	t := &Transport{cfg: cfg, log: cfg.Log, files: fsroot.NewDirectIO(cfg.Limits.DirectFrom), conns: map[net.Conn]struct{}{}}
 	if t.log == nil {
 		t.log = slog.New(slog.DiscardHandler)
 	}
@@ -116,11 +123,11 @@ func Listen(ctx context.Context, addr string) (net.Listener, error) {
 	return lc.Listen(ctx, "tcp", addr)
 }
 
-// keepAlive finds peers that are gone while nothing is in flight. While
+// keepAlive finds peers that are gone while nothing is in flight, within 25 s. While
 // something is, Limits.Stall does. TCP_USER_TIMEOUT is not used: it also breaks
 // connections whose peer lives and only takes nothing for a while, which is what
 // back-pressure looks like.
-var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 4}
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3}
 
 // Run accepts connections until ctx ends. Then it closes the listener and all
 // edges that were prepared, and returns when nothing of them runs any more.
