@@ -61,6 +61,8 @@ type Options struct {
 	Durability Durability
 	ChunkSize  int64
 	Streams    int
+	Digest     DigestKind
+	Expected   []byte // see Spec
 }
 
 // Entries continues the manifest. The owner never has more entries without a
@@ -163,6 +165,8 @@ type Opened struct {
 	FreeBytes  int64
 	// Checked is what is known before the first file; see Finished.
 	Checked Checked
+	// Digest is that of the options, where the target computes it.
+	Digest DigestKind
 }
 
 // Refused ends an edge before or after Opened.

@@ -146,4 +146,7 @@ type Result struct {
 	// LinkTarget is what a symbolic link points to, or for a hard link the path of
 	// the entry that it is another name of, as Path; set by the owner.
 	LinkTarget string
+	// Content is the digest that Spec.Digest asked for, of a regular file that is at
+	// the destination; empty otherwise.
+	Content string
 }

@@ -147,8 +147,11 @@ type Transfer struct {
 	CancelledBy string // principal that asked for the cancel, if any
 	RetryOf     string // name of the transfer that this one retries
 	Resolved    string // the destination as the target resolved it
-	Digest      transport.Digest
-	Epoch       uint64
+	// Digest and Content are those of the one file that the transfer is about, as in
+	// its Result; empty where it is not about one.
+	Digest  transport.Digest
+	Content string
+	Epoch   uint64
 }
 
 // MaxFailuresShown bounds Transfer.Failures.

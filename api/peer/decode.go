@@ -104,6 +104,7 @@ func decodeOpen(p *peerv1.Open) (*transfer.Open, error) {
 			Update: o.GetUpdate(), NoClobber: o.GetNoClobber(), Force: o.GetForce(), DryRun: o.GetDryRun(),
 			Delete: o.GetDelete(), Chmod: o.GetChmod(), Verify: transfer.Verify(o.GetVerify()),
 			Durability: transfer.Durability(o.GetDurability()), ChunkSize: o.GetChunkSize(), Streams: int(o.GetStreams()),
+			Digest: transfer.DigestKind(o.GetDigest()), Expected: o.GetExpectedDigest(),
 		},
 	}
 	if o != nil {
@@ -132,7 +133,7 @@ func decodeToOwner(p *peerv1.ToOwner) (transfer.ToOwner, error) {
 		return &transfer.Opened{
 			Node: transfer.NodeID(o.GetNode()), Incarnation: o.GetIncarnation(), Credits: o.GetCredits(),
 			Transports: o.GetTransports(), ResolvedTo: string(o.GetResolvedTo()), FreeBytes: o.GetFreeBytes(),
-			Checked: decodeChecked(o),
+			Checked: decodeChecked(o), Digest: transfer.DigestKind(o.GetDigest()),
 		}, nil
 	case *peerv1.ToOwner_Refused:
 		e := decodeError(m.Refused.GetErr())

@@ -70,6 +70,7 @@ func encodeOpen(m *transfer.Open) *peerv1.Open {
 			Force: o.Force, DryRun: o.DryRun, Delete: o.Delete, MaxDelete: o.MaxDelete,
 			ChownUid: o.ChownUID, ChownGid: o.ChownGID, Chmod: o.Chmod, Verify: string(o.Verify),
 			Durability: string(o.Durability), ChunkSize: o.ChunkSize, Streams: int32(o.Streams),
+			Digest: string(o.Digest), ExpectedDigest: o.Expected,
 		},
 	}
 	for _, s := range m.Sources {
@@ -100,6 +101,7 @@ func encodeToOwner(m transfer.ToOwner) *peerv1.ToOwner {
 			Node: string(m.Node), Incarnation: m.Incarnation, Credits: m.Credits, Transports: m.Transports,
 			ResolvedTo: []byte(m.ResolvedTo), FreeBytes: m.FreeBytes,
 			Verify: string(m.Checked.Verify), VerifyReason: string(m.Checked.Reason),
+			Digest: string(m.Digest),
 		}}}
 	case *transfer.Refused:
 		return &peerv1.ToOwner{Message: &peerv1.ToOwner_Refused{Refused: &peerv1.Refused{Err: encodeError(m.Err)}}}

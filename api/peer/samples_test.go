@@ -36,7 +36,7 @@ func toTargetSamples() []transfer.ToTarget {
 				Force: true, DryRun: true, Delete: true, MaxDelete: &maxDelete,
 				Filters:  []transfer.FilterRule{{Include: true, Pattern: "*.\xff"}, {Pattern: "*"}},
 				ChownUID: &uid, ChownGID: &gid, Chmod: "u+w", Verify: transfer.VerifyStore, Durability: transfer.DurabilityNone,
-				ChunkSize: 1 << 20, Streams: 4,
+				ChunkSize: 1 << 20, Streams: 4, Digest: transfer.DigestXXH3, Expected: []byte{0, 255},
 			},
 			ValidateOnly: true, BytesHint: 1 << 50, EntriesHint: 9,
 		},
@@ -73,7 +73,7 @@ func toTargetSamples() []transfer.ToTarget {
 func toOwnerSamples() []transfer.ToOwner {
 	return []transfer.ToOwner{
 		&transfer.Opened{Node: "n2", Incarnation: 7, Credits: 1000, Transports: []string{"tcp"}, ResolvedTo: "/b/\xff", FreeBytes: 1 << 40,
-			Checked: transfer.Checked{Verify: transfer.VerifyStore, Reason: transfer.MemoryFileSystem}},
+			Checked: transfer.Checked{Verify: transfer.VerifyStore, Reason: transfer.MemoryFileSystem}, Digest: transfer.DigestSHA256},
 		&transfer.Refused{Err: sampleError},
 		&transfer.DataReady{Grant: transport.Grant{
 			Transport: "tcp", Addr: "127.0.0.1:7441", Incarnation: 7, Tokens: [][32]byte{{0: 1}, {31: 2}}, Params: []byte{0, 255},
@@ -92,6 +92,7 @@ func toOwnerSamples() []transfer.ToOwner {
 		&transfer.Results{Results: []transfer.Result{
 			{Entry: 2, Path: "d/\xff", Kind: transfer.KindFile, Outcome: transfer.OutcomePublished, Change: transfer.ChangeNew, Bytes: 5 << 20, Digest: sampleDigest, Lost: transfer.PreserveXattrs},
 			{Entry: 5, Path: "l", Kind: transfer.KindSymlink, Outcome: transfer.OutcomeSame, LinkTarget: "../\xff"},
+			{Entry: 6, Path: "c", Kind: transfer.KindFile, Outcome: transfer.OutcomeSame, Content: "\x00\xff"},
 			{Entry: 3, Kind: transfer.KindFile, Outcome: transfer.OutcomeFailed, Err: sampleError},
 			{Entry: transfer.NoEntry, Path: "gone", Outcome: transfer.OutcomeDeleted, Change: transfer.ChangeDelete},
 		}},

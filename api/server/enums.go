@@ -80,6 +80,12 @@ var verifies = enum[xferv1.Verify, transfer.Verify]{transfer.VerifyWire, []pair[
 	{xferv1.Verify_VERIFY_MEDIA, transfer.VerifyMedia},
 }}
 
+var digestKinds = enum[xferv1.DigestKind, transfer.DigestKind]{"", []pair[xferv1.DigestKind, transfer.DigestKind]{
+	{xferv1.DigestKind_DIGEST_KIND_SHA256, transfer.DigestSHA256},
+	{xferv1.DigestKind_DIGEST_KIND_BLAKE3, transfer.DigestBLAKE3},
+	{xferv1.DigestKind_DIGEST_KIND_XXH3, transfer.DigestXXH3},
+}}
+
 var durabilities = enum[xferv1.Durability, transfer.Durability]{transfer.DurabilityFull, []pair[xferv1.Durability, transfer.Durability]{
 	{xferv1.Durability_DURABILITY_FULL, transfer.DurabilityFull},
 	{xferv1.Durability_DURABILITY_NONE, transfer.DurabilityNone},

@@ -37,6 +37,7 @@ func transferOut(t *transfer.Transfer, full bool) *xferv1.Transfer {
 		RetryOf:             t.RetryOf,
 		ResolvedDestination: bytesOut(t.Resolved),
 		Digest:              digestOut(t.Digest),
+		ContentDigest:       bytesOut(t.Content),
 		CancelledBy:         text(t.CancelledBy),
 	}
 	if full {
@@ -70,6 +71,8 @@ func specOut(s *transfer.Spec, full bool) *xferv1.TransferSpec {
 		Delete:         s.Delete,
 		MaxDelete:      s.MaxDelete,
 		Verify:         verifies.out(s.Verify),
+		Digest:         digestKinds.out(s.Digest),
+		ExpectedDigest: s.Expected,
 		Durability:     durabilities.out(s.Durability),
 		Transport:      policies.out(s.Policy),
 		Encryption:     encryptions.out(s.Encrypt),
@@ -171,7 +174,7 @@ func resultOut(r *transfer.Result) *xferv1.EntryResult {
 	return &xferv1.EntryResult{
 		Entry: r.Entry, Path: bytesOut(r.Path), Kind: kinds.out(r.Kind), Outcome: outcomes.out(r.Outcome),
 		Changes: changesOut(r.Change), Bytes: r.Bytes, Digest: digestOut(r.Digest), Lost: propertiesOut(r.Lost),
-		Error: errorOut(r.Err), LinkTarget: bytesOut(r.LinkTarget),
+		Error: errorOut(r.Err), LinkTarget: bytesOut(r.LinkTarget), ContentDigest: bytesOut(r.Content),
 	}
 }
 

@@ -35,7 +35,7 @@ func specIn(m *xferv1.TransferSpec) (transfer.Spec, error) {
 		DryRun: m.GetDryRun(), Delete: m.GetDelete(), MaxDelete: m.MaxDelete,
 	}
 	for _, step := range []func(*xferv1.TransferSpec, *transfer.Spec) error{
-		nodesIn, wordsIn, numbersIn, preserveIn, filtersIn, endpointsIn, combinationsIn,
+		nodesIn, wordsIn, numbersIn, preserveIn, filtersIn, endpointsIn, expectedIn, combinationsIn,
 	} {
 		if err := step(m, &s); err != nil {
 			return transfer.Spec{}, err
@@ -70,6 +70,9 @@ func wordsIn(m *xferv1.TransferSpec, s *transfer.Spec) (err error) {
 		return err
 	}
 	if s.Verify, err = verifies.in("spec.verify", m.GetVerify()); err != nil {
+		return err
+	}
+	if s.Digest, err = digestKinds.in("spec.digest", m.GetDigest()); err != nil {
 		return err
 	}
 	if s.Durability, err = durabilities.in("spec.durability", m.GetDurability()); err != nil {
@@ -190,6 +193,23 @@ func filtersIn(m *xferv1.TransferSpec, s *transfer.Spec) error {
 	if _, err := filter.New(s.Filters); err != nil {
 		return invalid("spec.filters", "%w", err)
 	}
+	return nil
+}
+
+// expectedIn takes the digest that the one file has to have.
+func expectedIn(m *xferv1.TransferSpec, s *transfer.Spec) error {
+	n := len(m.GetExpectedDigest())
+	switch {
+	case n == 0:
+		return nil
+	case s.Digest == "":
+		return invalid("spec.expected_digest", "spec.digest has to say of which kind it is")
+	case n != s.Digest.Size():
+		return invalid("spec.expected_digest", "it has %d bytes, and a %s digest has %d", n, s.Digest, s.Digest.Size())
+	case s.Mode == transfer.ModeSync || len(s.Sources) > 1 || len(s.FilesFrom) > 0:
+		return invalid("spec.expected_digest", "it is for one file")
+	}
+	s.Expected = m.GetExpectedDigest()
 	return nil
 }
 

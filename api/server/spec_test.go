@@ -199,6 +199,24 @@ func TestSpecValidation(t *testing.T) {
 
 		{"no_clobber and update", func(m *xferv1.TransferSpec) { m.NoClobber, m.Update = true, true }, transfer.InvalidSpec},
 		{"no_clobber and force", func(m *xferv1.TransferSpec) { m.NoClobber, m.Force = true, true }, transfer.InvalidSpec},
+		{"a digest", func(m *xferv1.TransferSpec) { m.Digest = xferv1.DigestKind_DIGEST_KIND_BLAKE3 }, ok},
+		{"a digest of another version", func(m *xferv1.TransferSpec) { m.Digest = 99 }, transfer.InvalidSpec},
+		{"expected digest", func(m *xferv1.TransferSpec) {
+			m.Digest, m.ExpectedDigest = xferv1.DigestKind_DIGEST_KIND_XXH3, make([]byte, 16)
+		}, ok},
+		{"expected digest of an assembly", func(m *xferv1.TransferSpec) {
+			assemble(m)
+			m.Digest, m.ExpectedDigest = xferv1.DigestKind_DIGEST_KIND_SHA256, make([]byte, 32)
+		}, ok},
+		{"expected digest of no kind", func(m *xferv1.TransferSpec) { m.ExpectedDigest = make([]byte, 32) }, transfer.InvalidSpec},
+		{"expected digest of another length", func(m *xferv1.TransferSpec) {
+			m.Digest, m.ExpectedDigest = xferv1.DigestKind_DIGEST_KIND_SHA256, make([]byte, 16)
+		}, transfer.InvalidSpec},
+		{"expected digest of a tree", func(m *xferv1.TransferSpec) {
+			mirror(m)
+			m.Digest, m.ExpectedDigest = xferv1.DigestKind_DIGEST_KIND_SHA256, make([]byte, 32)
+		}, transfer.InvalidSpec},
+
 		{"a verification", func(m *xferv1.TransferSpec) { m.Mode = xferv1.Mode_MODE_VERIFY }, ok},
 		{"a verification of two", func(m *xferv1.TransferSpec) {
 			m.Mode, m.Destination.Mode = xferv1.Mode_MODE_VERIFY, xferv1.DestinationMode_DESTINATION_MODE_INTO_DIR

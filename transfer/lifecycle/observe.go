@@ -32,7 +32,8 @@ type observer struct {
 	good     int64     // entries that were published or the same already
 	gained   bool      // something is at the target that was not before this attempt
 	dirty    bool
-	dry      bool // a dry run
+	dry      bool            // a dry run
+	file     transfer.Result // the last regular file that is at the target
 }
 
 func newObserver(j *job, dog *watchdog) (*observer, error) {
@@ -138,6 +139,15 @@ func (o *observer) ending(s *sender.Summary) (transfer.State, *transfer.Error) {
 	return decide(o.good, o.c.EntriesFailed, s)
 }
 
+// digests puts the digests of the one file in, where there is just one.
+func (o *observer) digests(t *transfer.Transfer) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.c.FilesTotal == 1 && !o.dry {
+		t.Digest, t.Content = o.file.Digest, o.file.Content
+	}
+}
+
 // moved reports whether the attempt brought the transfer further. An attempt that
 // only found again what earlier ones had done did not.
 func (o *observer) moved() bool {
@@ -210,6 +220,9 @@ func (o *observer) Result(r transfer.Result) {
 	c := &o.c
 	if (r.Outcome == transfer.OutcomePublished || r.Outcome == transfer.OutcomeSame) && r.Kind != transfer.KindEndDir {
 		o.good++ // the end of a directory is nothing that a user asked for
+		if r.Kind == transfer.KindFile {
+			o.file = r
+		}
 	}
 	switch {
 	case earlier, known && r.Outcome == transfer.OutcomePublished:

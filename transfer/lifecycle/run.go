@@ -123,6 +123,7 @@ func (j *job) attempt(ctx context.Context, w *watchdog) (moved bool, err error) 
 	}
 	_, err = j.stepTo(ctx, evDone, state, func(t *transfer.Transfer) {
 		t.Err = end
+		obs.digests(t)
 		t.Counters.Deleted += summary.Deleted
 		t.Path.Target = summary.TargetStats
 		t.Path.Bottleneck = bottleneck(&t.Path, took, j.e.limits.Load().rate(t.Spec.MaxRate))
@@ -175,30 +176,20 @@ func (j *job) conclude(ctx context.Context, err error) bool {
 		return true
 	}
 	e := asError(err, j.e.cfg.Node)
-	var to transfer.State
-	var stepErr error
-	switch {
-	case e.Reason == transfer.Cancelled && j.current().State == transfer.StateCancelling:
-		if j.owes() {
-			// The target may not know of the cancel (the edge was stopped to
-			// pause, or its answer was lost): it is told once more.
-			return false
-		}
-		to, stepErr = j.step(ctx, evAborted, j.cancelled)
-	case e.Reason == transfer.Cancelled && j.current().State != transfer.StateRunning:
-		to, stepErr = j.step(ctx, evAborted, nil)
-	case e.Reason.Transient() && !final(j, e):
-		to, stepErr = j.step(ctx, evRetry, func(t *transfer.Transfer) {
-			t.WaitingReason, t.WaitingDetail = e.Reason, e.Error()
-		})
-	default:
-		to, stepErr = j.step(ctx, evFail, func(t *transfer.Transfer) {
-			t.Err = e
-			if t.State == transfer.StateCancelled {
-				j.cancelled(t)
-			}
-		})
+	on := follow(j.current().State, j.owes(), e)
+	if on == 0 {
+		return false
 	}
+	to, stepErr := j.step(ctx, on, func(t *transfer.Transfer) {
+		switch {
+		case on == evRetry:
+			t.WaitingReason, t.WaitingDetail = e.Reason, e.Error()
+		case t.State == transfer.StateCancelled: // a cancel may have come this moment
+			j.cancelled(t)
+		case on == evFail:
+			t.Err = e
+		}
+	})
 	if stepErr != nil {
 		// Full state disk: it is tried again, since the files are at the target
 		// and only the record of it is missing. A failed store ends Run.
@@ -207,10 +198,6 @@ func (j *job) conclude(ctx context.Context, err error) bool {
 	}
 	return to != transfer.StateRunning && to != transfer.StateCancelling
 }
-
-// final reports whether an error ends the transfer although it is of a kind
-// that may pass: its patience ran out.
-func final(_ *job, e *transfer.Error) bool { return e.Reason == transfer.Stalled }
 
 // cancelled puts the reason of a cancelled transfer in.
 func (j *job) cancelled(t *transfer.Transfer) {

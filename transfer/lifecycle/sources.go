@@ -42,6 +42,12 @@ func checkSources(x *fsroot.Exports, node transfer.NodeID, spec *transfer.Spec) 
 				Err: errors.New("sync takes a directory"), Hint: "use cp for a single file",
 			}
 		}
+		if len(spec.Expected) > 0 && info.Kind != fsroot.Regular {
+			return &transfer.Error{
+				Reason: transfer.InvalidSpec, Side: transfer.SideSource, Phase: transfer.PhaseSubmit, Node: node, Path: p,
+				Err: errors.New("a digest is expected, and it is no regular file"), Hint: "name one file",
+			}
+		}
 		if contents[p] && info.Kind == fsroot.Regular {
 			return &transfer.Error{
 				Reason: transfer.InvalidSpec, Side: transfer.SideSource, Phase: transfer.PhaseSubmit, Node: node, Path: p,

@@ -8,11 +8,14 @@ import (
 )
 
 // A result is: entry, kind, outcome, change, bytes, lost, path, a byte that
-// says whether a digest, an error and a link's target follow, and those.
+// says whether a digest, an error, a link's target and a digest of the content
+// follow, and those. The last one comes only where it was asked for: a node that
+// does not know it asks for none.
 const (
 	hasDigest = 1 << iota
 	hasErr
 	hasTarget
+	hasContent
 )
 
 const (
@@ -49,6 +52,9 @@ func AppendResult(dst []byte, r *transfer.Result) []byte {
 	if r.LinkTarget != "" {
 		has |= hasTarget
 	}
+	if r.Content != "" {
+		has |= hasContent
+	}
 	dst = append(dst, has)
 	if has&hasDigest != 0 {
 		dst = append(dst, r.Digest[:]...)
@@ -58,6 +64,9 @@ func AppendResult(dst []byte, r *transfer.Result) []byte {
 	}
 	if has&hasTarget != 0 {
 		dst = appendString(dst, r.LinkTarget)
+	}
+	if has&hasContent != 0 {
+		dst = appendString(dst, r.Content)
 	}
 	return dst
 }
@@ -75,7 +84,7 @@ func DecodeResult(b []byte) (r transfer.Result, rest []byte, err error) {
 	r.Lost = transfer.Preserve(d.uint32())
 	r.Path = d.string(MaxPath)
 	has := d.byte()
-	if has&^(hasDigest|hasErr|hasTarget) != 0 || change > uint32(allChanges) {
+	if has&^(hasDigest|hasErr|hasTarget|hasContent) != 0 || change > uint32(allChanges) {
 		d.fail("parts")
 	}
 	if has&hasDigest != 0 {
@@ -96,6 +105,11 @@ func DecodeResult(b []byte) (r transfer.Result, rest []byte, err error) {
 			d.fail("empty part")
 		}
 	}
+	if has&hasContent != 0 {
+		if r.Content = d.string(transfer.MaxDigest); r.Content == "" {
+			d.fail("empty part")
+		}
+	}
 	if d.err != nil {
 		return transfer.Result{}, nil, fmt.Errorf("result: %w", d.err)
 	}
@@ -111,7 +125,7 @@ func CheckResult(r *transfer.Result) error {
 	case r.Kind > transfer.KindEndDir,
 		r.Outcome < transfer.OutcomePublished || r.Outcome > transfer.OutcomeDeleted,
 		r.Change&^allChanges != 0, r.Lost&^allLost != 0,
-		r.Bytes < 0 || r.Bytes > MaxSize, len(r.Path) > MaxPath, len(r.LinkTarget) > MaxPath,
+		r.Bytes < 0 || r.Bytes > MaxSize, len(r.Path) > MaxPath, len(r.LinkTarget) > MaxPath, len(r.Content) > transfer.MaxDigest,
 		(r.Err != nil) != (r.Outcome == transfer.OutcomeFailed):
 		return fmt.Errorf("%w: result of entry %d is impossible", ErrEntry, r.Entry)
 	case r.Err != nil && (!r.Err.Reason.Formed() || len(r.Err.Side) > maxWord ||

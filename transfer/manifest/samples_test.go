@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"errors"
+	"strings"
 
 	"github.com/xferd/xferd/transfer"
 	"github.com/xferd/xferd/transport"
@@ -58,5 +59,6 @@ func sampleResults() []sampleResult {
 			Err: errors.New("no space left on device"), Hint: "free some"}}},
 		{"failed-bare", transfer.Result{Entry: 8, Kind: transfer.KindFile, Outcome: transfer.OutcomeFailed, Err: &transfer.Error{Reason: transfer.Internal}}},
 		{"link", transfer.Result{Entry: 9, Path: "l", Kind: transfer.KindSymlink, Outcome: transfer.OutcomePublished, Change: transfer.ChangeNew, LinkTarget: "../else/\xff"}},
+		{"content", transfer.Result{Entry: 10, Path: "c", Kind: transfer.KindFile, Outcome: transfer.OutcomeSame, Content: "\x00\xff" + strings.Repeat("x", 30)}},
 	}
 }

@@ -65,16 +65,8 @@ func (e *edge) compare(f *file, theirs []transport.Digest) {
 // sameDigests hashes the file that is here, extent by extent, up to the first
 // difference.
 func (e *edge) sameDigests(f *file, theirs []transport.Digest) (bool, error) {
-	d, err := e.dirs.get(f.dir)
-	if err != nil {
-		return false, err
-	}
-	defer d.Close()
-	h, err := d.Open(f.name)
-	switch {
-	case errors.Is(err, fsroot.ErrNotRegular), fsMissing(err):
-		return false, nil // it was replaced since: have it again
-	case err != nil:
+	h, err := e.openHere(f)
+	if h == nil || err != nil {
 		return false, err
 	}
 	defer h.Close()
@@ -88,6 +80,21 @@ func (e *edge) sameDigests(f *file, theirs []transport.Digest) (bool, error) {
 		same = same && own == theirs[i]
 	})
 	return same, err
+}
+
+// openHere opens the file that is at the name of an entry; it is nil where there is
+// none any more, which is then had again.
+func (e *edge) openHere(f *file) (*fsroot.File, error) {
+	d, err := e.dirs.get(f.dir)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	h, err := d.Open(f.name)
+	if errors.Is(err, fsroot.ErrNotRegular) || fsMissing(err) {
+		return nil, nil
+	}
+	return h, err
 }
 
 // readBuffer is how many bytes are read at a time to be hashed.

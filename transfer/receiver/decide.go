@@ -140,6 +140,11 @@ func (e *edge) same(f *file) (same, digests bool, err error) {
 // keepContent ends an entry whose content is here, after its metadata is made
 // the same where it is not.
 func (e *edge) keepContent(f *file) (res transfer.Result, done bool, err error) {
+	if e.opt.Digest != "" && f.e.Kind == transfer.KindFile && f.content == "" {
+		e.keep(f, phaseWork)
+		e.work.add(func() { e.digestHere(f) })
+		return res, false, nil
+	}
 	f.attrs = e.opt.policy.want(&f.e, &f.have)
 	f.change = f.attrs.changed(&f.have)
 	if f.attrs.manage != nil {
@@ -274,6 +279,7 @@ func (e *edge) result(f *file, o transfer.Outcome) transfer.Result {
 	}
 	if o != transfer.OutcomeSkipped && !e.opt.verify {
 		res.Lost = f.attrs.lost
+		res.Content = f.content
 	}
 	return res
 }

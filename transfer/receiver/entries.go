@@ -83,6 +83,9 @@ func (e *edge) add(ent *transfer.Entry) (res transfer.Result, done bool) {
 	if err := e.checkParent(ent); err != nil {
 		return fail(err)
 	}
+	if len(e.opt.Expected) > 0 && ent.Parent == transfer.NoParent && ent.Kind != transfer.KindFile {
+		return fail(e.entryError(transfer.InvalidSpec, ent.Name, errors.New("a digest is expected, and the source is no regular file")))
+	}
 	if ent.Kind == transfer.KindDir {
 		res, err := e.addDir(ent)
 		if err != nil {

@@ -47,6 +47,7 @@ type file struct {
 	count    int64              // of bits in landed
 	digests  []transport.Digest // of the landed extents
 	resumed  int64              // bytes that were here already
+	content  string             // digest of what is here and stays, where one was asked for
 
 	one struct { // what begin makes, for a file of one extent
 		landed, inflight [1]uint64
@@ -123,7 +124,7 @@ func (f *file) begin() {
 // reset forgets what landed.
 func (f *file) reset() {
 	f.landed, f.inflight, f.digests = nil, nil, nil
-	f.count, f.resumed, f.done, f.digest = 0, 0, false, transport.Digest{}
+	f.count, f.resumed, f.done, f.digest, f.content = 0, 0, false, transport.Digest{}, ""
 }
 
 // whole says that every extent landed.

@@ -72,7 +72,7 @@ func (r *Receiver) open(run running, p Peer, m *transfer.Open) (*edge, *transfer
 	}
 	opened := &transfer.Opened{
 		Node: r.cfg.Node, Incarnation: r.store.Incarnation(), Credits: r.cfg.Credits,
-		Transports: r.transports(p), ResolvedTo: r.resolvedTo(d),
+		Transports: r.transports(p), ResolvedTo: r.resolvedTo(d), Digest: opt.Digest,
 	}
 	space, terr := r.checkSpace(m, d)
 	if terr != nil {

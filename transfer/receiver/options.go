@@ -104,6 +104,10 @@ func checkOpen(m *transfer.Open) (*rules, error) {
 		return bad("unknown destination mode %q", m.DestMode)
 	}
 	switch {
+	case o.Digest != "" && o.Digest.Size() == 0:
+		return bad("unknown digest %q", o.Digest)
+	case len(o.Expected) > 0 && len(o.Expected) != o.Digest.Size():
+		return bad("a digest of %d bytes is expected, and %q has %d", len(o.Expected), o.Digest, o.Digest.Size())
 	case o.Delete && m.Mode != transfer.ModeSync && m.Mode != transfer.ModeVerify:
 		return bad("only a sync deletes")
 	case m.Mode == transfer.ModeVerify && !o.DryRun:

@@ -171,6 +171,9 @@ func (e *edge) publishBatch(files []*file) {
 	if e.opt.Verify == transfer.VerifyStore {
 		e.eachItem(items, transfer.PhaseVerify, e.readBack)
 	}
+	if e.opt.Digest != "" {
+		e.eachItem(items, transfer.PhaseVerify, e.digestTemp)
+	}
 	failpoint.Hit("receiver/filled")
 	if e.opt.durable() {
 		e.syncFiles(items)

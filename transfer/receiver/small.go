@@ -136,7 +136,7 @@ func (e *edge) finishTemp(f *file, t *temp) (err error) {
 		t.id = fileID{info.Dev, info.Ino}
 		return err
 	}
-	if e.opt.Verify == transfer.VerifyStore || e.opt.Verify == transfer.VerifyMedia {
+	if e.opt.Verify == transfer.VerifyStore || e.opt.Verify == transfer.VerifyMedia || e.opt.Digest != "" {
 		return nil
 	}
 	err = t.f.Close()

@@ -25,7 +25,7 @@ func (job *Job) open() *transfer.Open {
 			Preserve: s.Preserve, Compare: s.Compare, Update: s.Update, NoClobber: s.NoClobber, Force: s.Force,
 			DryRun: s.DryRun, Delete: s.Delete, MaxDelete: s.MaxDelete, Filters: s.Filters,
 			ChownUID: s.ChownUID, ChownGID: s.ChownGID, Chmod: s.Chmod, Verify: s.Verify, Durability: s.Durability,
-			ChunkSize: s.ChunkSize, Streams: s.Streams,
+			ChunkSize: s.ChunkSize, Streams: s.Streams, Digest: s.Digest, Expected: s.Expected,
 		},
 	}
 	if s.Mode == transfer.ModeVerify {
@@ -84,6 +84,9 @@ func Validate(ctx context.Context, cfg Config, job Job, link transfer.TargetLink
 	if err != nil {
 		return transfer.Plan{}, err
 	}
+	if terr := job.digests(opened); terr != nil {
+		return transfer.Plan{}, terr
+	}
 	c, terr := cfg.choose(&job, opened.Transports)
 	if terr != nil {
 		return transfer.Plan{}, terr
@@ -92,6 +95,17 @@ func Validate(ctx context.Context, cfg Config, job Job, link transfer.TargetLink
 		Transport: c.names[0], Reason: string(c.why), Resolved: opened.ResolvedTo, FreeBytes: opened.FreeBytes,
 		Streams: m.Options.Streams, Verify: string(cmp.Or(opened.Checked.Verify, job.Spec.Verify)),
 	}, nil
+}
+
+// digests refuses a target that does not compute the digest that was asked for.
+func (job *Job) digests(m *transfer.Opened) *transfer.Error {
+	if m.Digest == job.Spec.Digest {
+		return nil
+	}
+	return &transfer.Error{
+		Reason: transfer.Unsupported, Side: transfer.SideTarget, Phase: transfer.PhaseConnect, Node: job.Spec.Target,
+		Err: fmt.Errorf("it does not compute %s digests of files", job.Spec.Digest), Hint: "bring the node to the version of this one, or ask for no digest",
+	}
 }
 
 // Release opens an edge only to end it, so that a target on which no attempt

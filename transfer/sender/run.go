@@ -163,6 +163,9 @@ func (e *Edge) drive(ctx context.Context, work *sync.WaitGroup) (opened bool, er
 
 // begin takes the target's grant.
 func (e *Edge) begin(m *transfer.Opened) error {
+	if terr := e.job.digests(m); terr != nil {
+		return terr
+	}
 	choice, err := e.choose(m.Transports)
 	if err != nil {
 		return err

@@ -1074,9 +1074,13 @@ type Options struct {
 	// Bytes: the grid of extents.
 	ChunkSize int64 `protobuf:"varint,15,opt,name=chunk_size,json=chunkSize,proto3" json:"chunk_size,omitempty"`
 	// Data streams, at most.
-	Streams       int32 `protobuf:"varint,16,opt,name=streams,proto3" json:"streams,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Streams int32 `protobuf:"varint,16,opt,name=streams,proto3" json:"streams,omitempty"`
+	// "sha256", "blake3" or "xxh3": a digest of every regular file. Empty: none.
+	Digest string `protobuf:"bytes,17,opt,name=digest,proto3" json:"digest,omitempty"`
+	// What that of the one file has to be; empty: anything.
+	ExpectedDigest []byte `protobuf:"bytes,18,opt,name=expected_digest,json=expectedDigest,proto3" json:"expected_digest,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Options) Reset() {
@@ -1219,6 +1223,20 @@ func (x *Options) GetStreams() int32 {
 		return x.Streams
 	}
 	return 0
+}
+
+func (x *Options) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *Options) GetExpectedDigest() []byte {
+	if x != nil {
+		return x.ExpectedDigest
+	}
+	return nil
 }
 
 // FilterRule is one line of the include and exclude list.
@@ -1961,7 +1979,10 @@ type Opened struct {
 	// instead. Empty where they can.
 	Verify string `protobuf:"bytes,7,opt,name=verify,proto3" json:"verify,omitempty"`
 	// Why, as a stable word.
-	VerifyReason  string `protobuf:"bytes,8,opt,name=verify_reason,json=verifyReason,proto3" json:"verify_reason,omitempty"`
+	VerifyReason string `protobuf:"bytes,8,opt,name=verify_reason,json=verifyReason,proto3" json:"verify_reason,omitempty"`
+	// Options.digest, where the target computes it. The owner ends the edge where
+	// that is not what it asked for.
+	Digest        string `protobuf:"bytes,9,opt,name=digest,proto3" json:"digest,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2048,6 +2069,13 @@ func (x *Opened) GetVerify() string {
 func (x *Opened) GetVerifyReason() string {
 	if x != nil {
 		return x.VerifyReason
+	}
+	return ""
+}
+
+func (x *Opened) GetDigest() string {
+	if x != nil {
+		return x.Digest
 	}
 	return ""
 }
@@ -2950,7 +2978,7 @@ const file_peer_v1_peer_proto_rawDesc = "" +
 	"\n" +
 	"bytes_hint\x18\r \x01(\x03R\tbytesHint\x12!\n" +
 	"\fentries_hint\x18\x0e \x01(\x03R\ventriesHint\x12\x14\n" +
-	"\x05names\x18\x0f \x03(\fR\x05names\"\x86\x04\n" +
+	"\x05names\x18\x0f \x03(\fR\x05names\"\xc7\x04\n" +
 	"\aOptions\x12\x1a\n" +
 	"\bpreserve\x18\x01 \x01(\rR\bpreserve\x12\x18\n" +
 	"\acompare\x18\x02 \x01(\tR\acompare\x12\x16\n" +
@@ -2973,7 +3001,9 @@ const file_peer_v1_peer_proto_rawDesc = "" +
 	"durability\x12\x1d\n" +
 	"\n" +
 	"chunk_size\x18\x0f \x01(\x03R\tchunkSize\x12\x18\n" +
-	"\astreams\x18\x10 \x01(\x05R\astreamsB\r\n" +
+	"\astreams\x18\x10 \x01(\x05R\astreams\x12\x16\n" +
+	"\x06digest\x18\x11 \x01(\tR\x06digest\x12'\n" +
+	"\x0fexpected_digest\x18\x12 \x01(\fR\x0eexpectedDigestB\r\n" +
 	"\v_max_deleteB\f\n" +
 	"\n" +
 	"_chown_uidB\f\n" +
@@ -3017,7 +3047,7 @@ const file_peer_v1_peer_proto_rawDesc = "" +
 	"\x04Ping\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\"\x18\n" +
 	"\x04Pong\x12\x10\n" +
-	"\x03seq\x18\x01 \x01(\x04R\x03seq\"\xf5\x01\n" +
+	"\x03seq\x18\x01 \x01(\x04R\x03seq\"\x8d\x02\n" +
 	"\x06Opened\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x04R\vincarnation\x12\x18\n" +
@@ -3030,7 +3060,8 @@ const file_peer_v1_peer_proto_rawDesc = "" +
 	"\n" +
 	"free_bytes\x18\x06 \x01(\x03R\tfreeBytes\x12\x16\n" +
 	"\x06verify\x18\a \x01(\tR\x06verify\x12#\n" +
-	"\rverify_reason\x18\b \x01(\tR\fverifyReason\"+\n" +
+	"\rverify_reason\x18\b \x01(\tR\fverifyReason\x12\x16\n" +
+	"\x06digest\x18\t \x01(\tR\x06digest\"+\n" +
 	"\aRefused\x12 \n" +
 	"\x03err\x18\x01 \x01(\v2\x0e.peer.v1.ErrorR\x03err\"e\n" +
 	"\tDataReady\x12$\n" +

@@ -357,6 +357,64 @@ func (Verify) EnumDescriptor() ([]byte, []int) {
 	return file_xfer_v1_transfer_proto_rawDescGZIP(), []int{4}
 }
 
+// DigestKind is a digest over the bytes of a whole file, in their order.
+type DigestKind int32
+
+const (
+	// None.
+	DigestKind_DIGEST_KIND_UNSPECIFIED DigestKind = 0
+	// SHA-256, 32 bytes; what sha256sum(1) prints.
+	DigestKind_DIGEST_KIND_SHA256 DigestKind = 1
+	// BLAKE3, 32 bytes; what b3sum(1) prints.
+	DigestKind_DIGEST_KIND_BLAKE3 DigestKind = 2
+	// XXH3-128, 16 bytes, the most significant first; what xxh128sum(1) prints.
+	// It finds accidents, not attacks.
+	DigestKind_DIGEST_KIND_XXH3 DigestKind = 3
+)
+
+// Enum value maps for DigestKind.
+var (
+	DigestKind_name = map[int32]string{
+		0: "DIGEST_KIND_UNSPECIFIED",
+		1: "DIGEST_KIND_SHA256",
+		2: "DIGEST_KIND_BLAKE3",
+		3: "DIGEST_KIND_XXH3",
+	}
+	DigestKind_value = map[string]int32{
+		"DIGEST_KIND_UNSPECIFIED": 0,
+		"DIGEST_KIND_SHA256":      1,
+		"DIGEST_KIND_BLAKE3":      2,
+		"DIGEST_KIND_XXH3":        3,
+	}
+)
+
+func (x DigestKind) Enum() *DigestKind {
+	p := new(DigestKind)
+	*p = x
+	return p
+}
+
+func (x DigestKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (DigestKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_xfer_v1_transfer_proto_enumTypes[5].Descriptor()
+}
+
+func (DigestKind) Type() protoreflect.EnumType {
+	return &file_xfer_v1_transfer_proto_enumTypes[5]
+}
+
+func (x DigestKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use DigestKind.Descriptor instead.
+func (DigestKind) EnumDescriptor() ([]byte, []int) {
+	return file_xfer_v1_transfer_proto_rawDescGZIP(), []int{5}
+}
+
 // Durability says when a file counts as done.
 type Durability int32
 
@@ -394,11 +452,11 @@ func (x Durability) String() string {
 }
 
 func (Durability) Descriptor() protoreflect.EnumDescriptor {
-	return file_xfer_v1_transfer_proto_enumTypes[5].Descriptor()
+	return file_xfer_v1_transfer_proto_enumTypes[6].Descriptor()
 }
 
 func (Durability) Type() protoreflect.EnumType {
-	return &file_xfer_v1_transfer_proto_enumTypes[5]
+	return &file_xfer_v1_transfer_proto_enumTypes[6]
 }
 
 func (x Durability) Number() protoreflect.EnumNumber {
@@ -407,7 +465,7 @@ func (x Durability) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Durability.Descriptor instead.
 func (Durability) EnumDescriptor() ([]byte, []int) {
-	return file_xfer_v1_transfer_proto_rawDescGZIP(), []int{5}
+	return file_xfer_v1_transfer_proto_rawDescGZIP(), []int{6}
 }
 
 // TransportPolicy chooses how bytes move.
@@ -451,11 +509,11 @@ func (x TransportPolicy) String() string {
 }
 
 func (TransportPolicy) Descriptor() protoreflect.EnumDescriptor {
-	return file_xfer_v1_transfer_proto_enumTypes[6].Descriptor()
+	return file_xfer_v1_transfer_proto_enumTypes[7].Descriptor()
 }
 
 func (TransportPolicy) Type() protoreflect.EnumType {
-	return &file_xfer_v1_transfer_proto_enumTypes[6]
+	return &file_xfer_v1_transfer_proto_enumTypes[7]
 }
 
 func (x TransportPolicy) Number() protoreflect.EnumNumber {
@@ -464,7 +522,7 @@ func (x TransportPolicy) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use TransportPolicy.Descriptor instead.
 func (TransportPolicy) EnumDescriptor() ([]byte, []int) {
-	return file_xfer_v1_transfer_proto_rawDescGZIP(), []int{6}
+	return file_xfer_v1_transfer_proto_rawDescGZIP(), []int{7}
 }
 
 // Encryption of file contents on the network.
@@ -508,11 +566,11 @@ func (x Encryption) String() string {
 }
 
 func (Encryption) Descriptor() protoreflect.EnumDescriptor {
-	return file_xfer_v1_transfer_proto_enumTypes[7].Descriptor()
+	return file_xfer_v1_transfer_proto_enumTypes[8].Descriptor()
 }
 
 func (Encryption) Type() protoreflect.EnumType {
-	return &file_xfer_v1_transfer_proto_enumTypes[7]
+	return &file_xfer_v1_transfer_proto_enumTypes[8]
 }
 
 func (x Encryption) Number() protoreflect.EnumNumber {
@@ -521,7 +579,7 @@ func (x Encryption) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Encryption.Descriptor instead.
 func (Encryption) EnumDescriptor() ([]byte, []int) {
-	return file_xfer_v1_transfer_proto_rawDescGZIP(), []int{7}
+	return file_xfer_v1_transfer_proto_rawDescGZIP(), []int{8}
 }
 
 // Priority is the class of admission: a higher one is always admitted first.
@@ -573,11 +631,11 @@ func (x Priority) String() string {
 }
 
 func (Priority) Descriptor() protoreflect.EnumDescriptor {
-	return file_xfer_v1_transfer_proto_enumTypes[8].Descriptor()
+	return file_xfer_v1_transfer_proto_enumTypes[9].Descriptor()
 }
 
 func (Priority) Type() protoreflect.EnumType {
-	return &file_xfer_v1_transfer_proto_enumTypes[8]
+	return &file_xfer_v1_transfer_proto_enumTypes[9]
 }
 
 func (x Priority) Number() protoreflect.EnumNumber {
@@ -586,7 +644,7 @@ func (x Priority) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Priority.Descriptor instead.
 func (Priority) EnumDescriptor() ([]byte, []int) {
-	return file_xfer_v1_transfer_proto_rawDescGZIP(), []int{8}
+	return file_xfer_v1_transfer_proto_rawDescGZIP(), []int{9}
 }
 
 // TransferView says how much of transfers an answer has.
@@ -627,11 +685,11 @@ func (x TransferView) String() string {
 }
 
 func (TransferView) Descriptor() protoreflect.EnumDescriptor {
-	return file_xfer_v1_transfer_proto_enumTypes[9].Descriptor()
+	return file_xfer_v1_transfer_proto_enumTypes[10].Descriptor()
 }
 
 func (TransferView) Type() protoreflect.EnumType {
-	return &file_xfer_v1_transfer_proto_enumTypes[9]
+	return &file_xfer_v1_transfer_proto_enumTypes[10]
 }
 
 func (x TransferView) Number() protoreflect.EnumNumber {
@@ -640,7 +698,7 @@ func (x TransferView) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use TransferView.Descriptor instead.
 func (TransferView) EnumDescriptor() ([]byte, []int) {
-	return file_xfer_v1_transfer_proto_rawDescGZIP(), []int{9}
+	return file_xfer_v1_transfer_proto_rawDescGZIP(), []int{10}
 }
 
 // State is where a transfer is in its life. The last four never change.
@@ -708,11 +766,11 @@ func (x State) String() string {
 }
 
 func (State) Descriptor() protoreflect.EnumDescriptor {
-	return file_xfer_v1_transfer_proto_enumTypes[10].Descriptor()
+	return file_xfer_v1_transfer_proto_enumTypes[11].Descriptor()
 }
 
 func (State) Type() protoreflect.EnumType {
-	return &file_xfer_v1_transfer_proto_enumTypes[10]
+	return &file_xfer_v1_transfer_proto_enumTypes[11]
 }
 
 func (x State) Number() protoreflect.EnumNumber {
@@ -721,7 +779,7 @@ func (x State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use State.Descriptor instead.
 func (State) EnumDescriptor() ([]byte, []int) {
-	return file_xfer_v1_transfer_proto_rawDescGZIP(), []int{10}
+	return file_xfer_v1_transfer_proto_rawDescGZIP(), []int{11}
 }
 
 // EntryKind is what an entry is.
@@ -785,11 +843,11 @@ func (x EntryKind) String() string {
 }
 
 func (EntryKind) Descriptor() protoreflect.EnumDescriptor {
-	return file_xfer_v1_transfer_proto_enumTypes[11].Descriptor()
+	return file_xfer_v1_transfer_proto_enumTypes[12].Descriptor()
 }
 
 func (EntryKind) Type() protoreflect.EnumType {
-	return &file_xfer_v1_transfer_proto_enumTypes[11]
+	return &file_xfer_v1_transfer_proto_enumTypes[12]
 }
 
 func (x EntryKind) Number() protoreflect.EnumNumber {
@@ -798,7 +856,7 @@ func (x EntryKind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use EntryKind.Descriptor instead.
 func (EntryKind) EnumDescriptor() ([]byte, []int) {
-	return file_xfer_v1_transfer_proto_rawDescGZIP(), []int{11}
+	return file_xfer_v1_transfer_proto_rawDescGZIP(), []int{12}
 }
 
 // Outcome is what became of an entry.
@@ -850,11 +908,11 @@ func (x Outcome) String() string {
 }
 
 func (Outcome) Descriptor() protoreflect.EnumDescriptor {
-	return file_xfer_v1_transfer_proto_enumTypes[12].Descriptor()
+	return file_xfer_v1_transfer_proto_enumTypes[13].Descriptor()
 }
 
 func (Outcome) Type() protoreflect.EnumType {
-	return &file_xfer_v1_transfer_proto_enumTypes[12]
+	return &file_xfer_v1_transfer_proto_enumTypes[13]
 }
 
 func (x Outcome) Number() protoreflect.EnumNumber {
@@ -863,7 +921,7 @@ func (x Outcome) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Outcome.Descriptor instead.
 func (Outcome) EnumDescriptor() ([]byte, []int) {
-	return file_xfer_v1_transfer_proto_rawDescGZIP(), []int{12}
+	return file_xfer_v1_transfer_proto_rawDescGZIP(), []int{13}
 }
 
 // Change is one difference between destination and source.
@@ -943,11 +1001,11 @@ func (x Change) String() string {
 }
 
 func (Change) Descriptor() protoreflect.EnumDescriptor {
-	return file_xfer_v1_transfer_proto_enumTypes[13].Descriptor()
+	return file_xfer_v1_transfer_proto_enumTypes[14].Descriptor()
 }
 
 func (Change) Type() protoreflect.EnumType {
-	return &file_xfer_v1_transfer_proto_enumTypes[13]
+	return &file_xfer_v1_transfer_proto_enumTypes[14]
 }
 
 func (x Change) Number() protoreflect.EnumNumber {
@@ -956,7 +1014,7 @@ func (x Change) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Change.Descriptor instead.
 func (Change) EnumDescriptor() ([]byte, []int) {
-	return file_xfer_v1_transfer_proto_rawDescGZIP(), []int{13}
+	return file_xfer_v1_transfer_proto_rawDescGZIP(), []int{14}
 }
 
 // TransferSpec is what is asked for. It does not change after it was submitted,
@@ -1024,6 +1082,14 @@ type TransferSpec struct {
 	// Unit of transport and resumption in bytes: a power of two from 1 MiB
 	// (1048576) to 64 MiB. Default: 4 MiB.
 	ChunkSize *int64 `protobuf:"varint,35,opt,name=chunk_size,json=chunkSize,proto3,oneof" json:"chunk_size,omitempty"`
+	// Compute a digest of this kind of every regular file, over the bytes that are
+	// at the target: of what was written before it is published, and of files that
+	// were the same already. Default: none.
+	Digest DigestKind `protobuf:"varint,36,opt,name=digest,proto3,enum=xfer.v1.DigestKind" json:"digest,omitempty"`
+	// What the digest of the one file has to be that will be at the destination, as
+	// long as that kind is. A file with another one fails with CHECKSUM_MISMATCH
+	// before it is published. The source is then one file, or pieces.
+	ExpectedDigest []byte `protobuf:"bytes,37,opt,name=expected_digest,json=expectedDigest,proto3" json:"expected_digest,omitempty"`
 	// Class of admission. Default: normal. UpdateTransfer can change it.
 	Priority Priority `protobuf:"varint,40,opt,name=priority,proto3,enum=xfer.v1.Priority" json:"priority,omitempty"`
 	// Limit of the rate in bytes per second, 1 to 2^50. Default: none.
@@ -1257,6 +1323,20 @@ func (x *TransferSpec) GetChunkSize() int64 {
 		return *x.ChunkSize
 	}
 	return 0
+}
+
+func (x *TransferSpec) GetDigest() DigestKind {
+	if x != nil {
+		return x.Digest
+	}
+	return DigestKind_DIGEST_KIND_UNSPECIFIED
+}
+
+func (x *TransferSpec) GetExpectedDigest() []byte {
+	if x != nil {
+		return x.ExpectedDigest
+	}
+	return nil
 }
 
 func (x *TransferSpec) GetPriority() Priority {
@@ -1727,7 +1807,10 @@ type Transfer struct {
 	// the digest over chunk size, size and the digests of the extents.
 	Digest []byte `protobuf:"bytes,42,opt,name=digest,proto3" json:"digest,omitempty"`
 	// Principal that asked for the cancel; empty for others.
-	CancelledBy   string `protobuf:"bytes,43,opt,name=cancelled_by,json=cancelledBy,proto3" json:"cancelled_by,omitempty"`
+	CancelledBy string `protobuf:"bytes,43,opt,name=cancelled_by,json=cancelledBy,proto3" json:"cancelled_by,omitempty"`
+	// Of the one file that the transfer is about, of the kind that spec.digest
+	// names; empty otherwise.
+	ContentDigest []byte `protobuf:"bytes,44,opt,name=content_digest,json=contentDigest,proto3" json:"content_digest,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1914,6 +1997,13 @@ func (x *Transfer) GetCancelledBy() string {
 		return x.CancelledBy
 	}
 	return ""
+}
+
+func (x *Transfer) GetContentDigest() []byte {
+	if x != nil {
+		return x.ContentDigest
+	}
+	return nil
 }
 
 // Counters are what a transfer did so far, over all its attempts.
@@ -2614,7 +2704,10 @@ type EntryResult struct {
 	Error *Error `protobuf:"bytes,9,opt,name=error,proto3" json:"error,omitempty"`
 	// Of a symbolic link: what it points to. Of a hard link: the path of the entry
 	// that it is another name of, as path. Empty for others.
-	LinkTarget    []byte `protobuf:"bytes,10,opt,name=link_target,json=linkTarget,proto3" json:"link_target,omitempty"`
+	LinkTarget []byte `protobuf:"bytes,10,opt,name=link_target,json=linkTarget,proto3" json:"link_target,omitempty"`
+	// Of a regular file that is at the destination, of the kind that spec.digest
+	// names; empty where none was asked for, and for further names of a file.
+	ContentDigest []byte `protobuf:"bytes,11,opt,name=content_digest,json=contentDigest,proto3" json:"content_digest,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2719,6 +2812,13 @@ func (x *EntryResult) GetLinkTarget() []byte {
 	return nil
 }
 
+func (x *EntryResult) GetContentDigest() []byte {
+	if x != nil {
+		return x.ContentDigest
+	}
+	return nil
+}
+
 // Plan is what a transfer would do, found out without doing it.
 type Plan struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2814,8 +2914,7 @@ var File_xfer_v1_transfer_proto protoreflect.FileDescriptor
 
 const file_xfer_v1_transfer_proto_rawDesc = "" +
 	"\n" +
-	"\x16xfer/v1/transfer.proto\x12\axfer.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf5\n" +
-	"\n" +
+	"\x16xfer/v1/transfer.proto\x12\axfer.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcb\v\n" +
 	"\fTransferSpec\x12!\n" +
 	"\x04mode\x18\x01 \x01(\x0e2\r.xfer.v1.ModeR\x04mode\x12\x1f\n" +
 	"\vsource_node\x18\x02 \x01(\tR\n" +
@@ -2854,7 +2953,9 @@ const file_xfer_v1_transfer_proto_rawDesc = "" +
 	"encryption\x12\x1d\n" +
 	"\astreams\x18\" \x01(\x05H\x03R\astreams\x88\x01\x01\x12\"\n" +
 	"\n" +
-	"chunk_size\x18# \x01(\x03H\x04R\tchunkSize\x88\x01\x01\x12-\n" +
+	"chunk_size\x18# \x01(\x03H\x04R\tchunkSize\x88\x01\x01\x12+\n" +
+	"\x06digest\x18$ \x01(\x0e2\x13.xfer.v1.DigestKindR\x06digest\x12'\n" +
+	"\x0fexpected_digest\x18% \x01(\fR\x0eexpectedDigest\x12-\n" +
 	"\bpriority\x18( \x01(\x0e2\x11.xfer.v1.PriorityR\bpriority\x124\n" +
 	"\x14max_bytes_per_second\x18) \x01(\x03H\x05R\x11maxBytesPerSecond\x88\x01\x01\x126\n" +
 	"\bdeadline\x18* \x01(\v2\x1a.google.protobuf.TimestampR\bdeadline\x129\n" +
@@ -2897,7 +2998,7 @@ const file_xfer_v1_transfer_proto_rawDesc = "" +
 	"\n" +
 	"FilterRule\x12\x18\n" +
 	"\ainclude\x18\x01 \x01(\bR\ainclude\x12\x18\n" +
-	"\apattern\x18\x02 \x01(\fR\apattern\"\xa0\a\n" +
+	"\apattern\x18\x02 \x01(\fR\apattern\"\xc7\a\n" +
 	"\bTransfer\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
 	"\x03uid\x18\x02 \x01(\tR\x03uid\x12)\n" +
@@ -2924,7 +3025,8 @@ const file_xfer_v1_transfer_proto_rawDesc = "" +
 	"\bretry_of\x18( \x01(\tR\aretryOf\x121\n" +
 	"\x14resolved_destination\x18) \x01(\fR\x13resolvedDestination\x12\x16\n" +
 	"\x06digest\x18* \x01(\fR\x06digest\x12!\n" +
-	"\fcancelled_by\x18+ \x01(\tR\vcancelledBy\"\x9c\x06\n" +
+	"\fcancelled_by\x18+ \x01(\tR\vcancelledBy\x12%\n" +
+	"\x0econtent_digest\x18, \x01(\fR\rcontentDigest\"\x9c\x06\n" +
 	"\bCounters\x12#\n" +
 	"\rentries_found\x18\x01 \x01(\x03R\fentriesFound\x12\x1f\n" +
 	"\vtotal_known\x18\x02 \x01(\bR\n" +
@@ -3002,7 +3104,7 @@ const file_xfer_v1_transfer_proto_rawDesc = "" +
 	"\x04node\x18\x04 \x01(\tR\x04node\x12\x12\n" +
 	"\x04path\x18\x05 \x01(\fR\x04path\x12\x18\n" +
 	"\amessage\x18\x06 \x01(\tR\amessage\x12\x12\n" +
-	"\x04hint\x18\a \x01(\tR\x04hint\"\xd2\x02\n" +
+	"\x04hint\x18\a \x01(\tR\x04hint\"\xf9\x02\n" +
 	"\vEntryResult\x12\x14\n" +
 	"\x05entry\x18\x01 \x01(\x04R\x05entry\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\fR\x04path\x12&\n" +
@@ -3015,7 +3117,8 @@ const file_xfer_v1_transfer_proto_rawDesc = "" +
 	"\x05error\x18\t \x01(\v2\x0e.xfer.v1.ErrorR\x05error\x12\x1f\n" +
 	"\vlink_target\x18\n" +
 	" \x01(\fR\n" +
-	"linkTarget\"\xc0\x01\n" +
+	"linkTarget\x12%\n" +
+	"\x0econtent_digest\x18\v \x01(\fR\rcontentDigest\"\xc0\x01\n" +
 	"\x04Plan\x12\x1c\n" +
 	"\ttransport\x18\x01 \x01(\tR\ttransport\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x121\n" +
@@ -3057,7 +3160,13 @@ const file_xfer_v1_transfer_proto_rawDesc = "" +
 	"\vVERIFY_NONE\x10\x01\x12\x0f\n" +
 	"\vVERIFY_WIRE\x10\x02\x12\x10\n" +
 	"\fVERIFY_STORE\x10\x03\x12\x10\n" +
-	"\fVERIFY_MEDIA\x10\x04*R\n" +
+	"\fVERIFY_MEDIA\x10\x04*o\n" +
+	"\n" +
+	"DigestKind\x12\x1b\n" +
+	"\x17DIGEST_KIND_UNSPECIFIED\x10\x00\x12\x16\n" +
+	"\x12DIGEST_KIND_SHA256\x10\x01\x12\x16\n" +
+	"\x12DIGEST_KIND_BLAKE3\x10\x02\x12\x14\n" +
+	"\x10DIGEST_KIND_XXH3\x10\x03*R\n" +
 	"\n" +
 	"Durability\x12\x1a\n" +
 	"\x16DURABILITY_UNSPECIFIED\x10\x00\x12\x13\n" +
@@ -3143,7 +3252,7 @@ func file_xfer_v1_transfer_proto_rawDescGZIP() []byte {
 	return file_xfer_v1_transfer_proto_rawDescData
 }
 
-var file_xfer_v1_transfer_proto_enumTypes = make([]protoimpl.EnumInfo, 14)
+var file_xfer_v1_transfer_proto_enumTypes = make([]protoimpl.EnumInfo, 15)
 var file_xfer_v1_transfer_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_xfer_v1_transfer_proto_goTypes = []any{
 	(Mode)(0),                     // 0: xfer.v1.Mode
@@ -3151,84 +3260,86 @@ var file_xfer_v1_transfer_proto_goTypes = []any{
 	(Property)(0),                 // 2: xfer.v1.Property
 	(Compare)(0),                  // 3: xfer.v1.Compare
 	(Verify)(0),                   // 4: xfer.v1.Verify
-	(Durability)(0),               // 5: xfer.v1.Durability
-	(TransportPolicy)(0),          // 6: xfer.v1.TransportPolicy
-	(Encryption)(0),               // 7: xfer.v1.Encryption
-	(Priority)(0),                 // 8: xfer.v1.Priority
-	(TransferView)(0),             // 9: xfer.v1.TransferView
-	(State)(0),                    // 10: xfer.v1.State
-	(EntryKind)(0),                // 11: xfer.v1.EntryKind
-	(Outcome)(0),                  // 12: xfer.v1.Outcome
-	(Change)(0),                   // 13: xfer.v1.Change
-	(*TransferSpec)(nil),          // 14: xfer.v1.TransferSpec
-	(*Source)(nil),                // 15: xfer.v1.Source
-	(*PathSource)(nil),            // 16: xfer.v1.PathSource
-	(*Pieces)(nil),                // 17: xfer.v1.Pieces
-	(*Destination)(nil),           // 18: xfer.v1.Destination
-	(*Preserve)(nil),              // 19: xfer.v1.Preserve
-	(*FilterRule)(nil),            // 20: xfer.v1.FilterRule
-	(*Transfer)(nil),              // 21: xfer.v1.Transfer
-	(*Counters)(nil),              // 22: xfer.v1.Counters
-	(*DataPath)(nil),              // 23: xfer.v1.DataPath
-	(*Fallback)(nil),              // 24: xfer.v1.Fallback
-	(*DataStats)(nil),             // 25: xfer.v1.DataStats
-	(*Error)(nil),                 // 26: xfer.v1.Error
-	(*EntryResult)(nil),           // 27: xfer.v1.EntryResult
-	(*Plan)(nil),                  // 28: xfer.v1.Plan
-	nil,                           // 29: xfer.v1.TransferSpec.LabelsEntry
-	nil,                           // 30: xfer.v1.Counters.BytesMovedEntry
-	(*timestamppb.Timestamp)(nil), // 31: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 32: google.protobuf.Duration
+	(DigestKind)(0),               // 5: xfer.v1.DigestKind
+	(Durability)(0),               // 6: xfer.v1.Durability
+	(TransportPolicy)(0),          // 7: xfer.v1.TransportPolicy
+	(Encryption)(0),               // 8: xfer.v1.Encryption
+	(Priority)(0),                 // 9: xfer.v1.Priority
+	(TransferView)(0),             // 10: xfer.v1.TransferView
+	(State)(0),                    // 11: xfer.v1.State
+	(EntryKind)(0),                // 12: xfer.v1.EntryKind
+	(Outcome)(0),                  // 13: xfer.v1.Outcome
+	(Change)(0),                   // 14: xfer.v1.Change
+	(*TransferSpec)(nil),          // 15: xfer.v1.TransferSpec
+	(*Source)(nil),                // 16: xfer.v1.Source
+	(*PathSource)(nil),            // 17: xfer.v1.PathSource
+	(*Pieces)(nil),                // 18: xfer.v1.Pieces
+	(*Destination)(nil),           // 19: xfer.v1.Destination
+	(*Preserve)(nil),              // 20: xfer.v1.Preserve
+	(*FilterRule)(nil),            // 21: xfer.v1.FilterRule
+	(*Transfer)(nil),              // 22: xfer.v1.Transfer
+	(*Counters)(nil),              // 23: xfer.v1.Counters
+	(*DataPath)(nil),              // 24: xfer.v1.DataPath
+	(*Fallback)(nil),              // 25: xfer.v1.Fallback
+	(*DataStats)(nil),             // 26: xfer.v1.DataStats
+	(*Error)(nil),                 // 27: xfer.v1.Error
+	(*EntryResult)(nil),           // 28: xfer.v1.EntryResult
+	(*Plan)(nil),                  // 29: xfer.v1.Plan
+	nil,                           // 30: xfer.v1.TransferSpec.LabelsEntry
+	nil,                           // 31: xfer.v1.Counters.BytesMovedEntry
+	(*timestamppb.Timestamp)(nil), // 32: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 33: google.protobuf.Duration
 }
 var file_xfer_v1_transfer_proto_depIdxs = []int32{
 	0,  // 0: xfer.v1.TransferSpec.mode:type_name -> xfer.v1.Mode
-	15, // 1: xfer.v1.TransferSpec.sources:type_name -> xfer.v1.Source
-	17, // 2: xfer.v1.TransferSpec.pieces:type_name -> xfer.v1.Pieces
-	18, // 3: xfer.v1.TransferSpec.destination:type_name -> xfer.v1.Destination
-	19, // 4: xfer.v1.TransferSpec.preserve:type_name -> xfer.v1.Preserve
+	16, // 1: xfer.v1.TransferSpec.sources:type_name -> xfer.v1.Source
+	18, // 2: xfer.v1.TransferSpec.pieces:type_name -> xfer.v1.Pieces
+	19, // 3: xfer.v1.TransferSpec.destination:type_name -> xfer.v1.Destination
+	20, // 4: xfer.v1.TransferSpec.preserve:type_name -> xfer.v1.Preserve
 	3,  // 5: xfer.v1.TransferSpec.compare:type_name -> xfer.v1.Compare
-	20, // 6: xfer.v1.TransferSpec.filters:type_name -> xfer.v1.FilterRule
+	21, // 6: xfer.v1.TransferSpec.filters:type_name -> xfer.v1.FilterRule
 	4,  // 7: xfer.v1.TransferSpec.verify:type_name -> xfer.v1.Verify
-	5,  // 8: xfer.v1.TransferSpec.durability:type_name -> xfer.v1.Durability
-	6,  // 9: xfer.v1.TransferSpec.transport:type_name -> xfer.v1.TransportPolicy
-	7,  // 10: xfer.v1.TransferSpec.encryption:type_name -> xfer.v1.Encryption
-	8,  // 11: xfer.v1.TransferSpec.priority:type_name -> xfer.v1.Priority
-	31, // 12: xfer.v1.TransferSpec.deadline:type_name -> google.protobuf.Timestamp
-	29, // 13: xfer.v1.TransferSpec.labels:type_name -> xfer.v1.TransferSpec.LabelsEntry
-	16, // 14: xfer.v1.Source.path:type_name -> xfer.v1.PathSource
-	1,  // 15: xfer.v1.Destination.mode:type_name -> xfer.v1.DestinationMode
-	2,  // 16: xfer.v1.Preserve.properties:type_name -> xfer.v1.Property
-	14, // 17: xfer.v1.Transfer.spec:type_name -> xfer.v1.TransferSpec
-	10, // 18: xfer.v1.Transfer.state:type_name -> xfer.v1.State
-	31, // 19: xfer.v1.Transfer.create_time:type_name -> google.protobuf.Timestamp
-	31, // 20: xfer.v1.Transfer.start_time:type_name -> google.protobuf.Timestamp
-	31, // 21: xfer.v1.Transfer.update_time:type_name -> google.protobuf.Timestamp
-	31, // 22: xfer.v1.Transfer.end_time:type_name -> google.protobuf.Timestamp
-	22, // 23: xfer.v1.Transfer.counters:type_name -> xfer.v1.Counters
-	23, // 24: xfer.v1.Transfer.data_path:type_name -> xfer.v1.DataPath
-	31, // 25: xfer.v1.Transfer.next_attempt_time:type_name -> google.protobuf.Timestamp
-	26, // 26: xfer.v1.Transfer.error:type_name -> xfer.v1.Error
-	27, // 27: xfer.v1.Transfer.failures:type_name -> xfer.v1.EntryResult
-	30, // 28: xfer.v1.Counters.bytes_moved:type_name -> xfer.v1.Counters.BytesMovedEntry
-	24, // 29: xfer.v1.DataPath.fallbacks:type_name -> xfer.v1.Fallback
-	25, // 30: xfer.v1.DataPath.source:type_name -> xfer.v1.DataStats
-	25, // 31: xfer.v1.DataPath.target:type_name -> xfer.v1.DataStats
-	31, // 32: xfer.v1.Fallback.time:type_name -> google.protobuf.Timestamp
-	32, // 33: xfer.v1.DataStats.read_time:type_name -> google.protobuf.Duration
-	32, // 34: xfer.v1.DataStats.hash_time:type_name -> google.protobuf.Duration
-	32, // 35: xfer.v1.DataStats.wire_time:type_name -> google.protobuf.Duration
-	32, // 36: xfer.v1.DataStats.place_time:type_name -> google.protobuf.Duration
-	32, // 37: xfer.v1.DataStats.pace_time:type_name -> google.protobuf.Duration
-	11, // 38: xfer.v1.EntryResult.kind:type_name -> xfer.v1.EntryKind
-	12, // 39: xfer.v1.EntryResult.outcome:type_name -> xfer.v1.Outcome
-	13, // 40: xfer.v1.EntryResult.changes:type_name -> xfer.v1.Change
-	2,  // 41: xfer.v1.EntryResult.lost:type_name -> xfer.v1.Property
-	26, // 42: xfer.v1.EntryResult.error:type_name -> xfer.v1.Error
-	43, // [43:43] is the sub-list for method output_type
-	43, // [43:43] is the sub-list for method input_type
-	43, // [43:43] is the sub-list for extension type_name
-	43, // [43:43] is the sub-list for extension extendee
-	0,  // [0:43] is the sub-list for field type_name
+	6,  // 8: xfer.v1.TransferSpec.durability:type_name -> xfer.v1.Durability
+	7,  // 9: xfer.v1.TransferSpec.transport:type_name -> xfer.v1.TransportPolicy
+	8,  // 10: xfer.v1.TransferSpec.encryption:type_name -> xfer.v1.Encryption
+	5,  // 11: xfer.v1.TransferSpec.digest:type_name -> xfer.v1.DigestKind
+	9,  // 12: xfer.v1.TransferSpec.priority:type_name -> xfer.v1.Priority
+	32, // 13: xfer.v1.TransferSpec.deadline:type_name -> google.protobuf.Timestamp
+	30, // 14: xfer.v1.TransferSpec.labels:type_name -> xfer.v1.TransferSpec.LabelsEntry
+	17, // 15: xfer.v1.Source.path:type_name -> xfer.v1.PathSource
+	1,  // 16: xfer.v1.Destination.mode:type_name -> xfer.v1.DestinationMode
+	2,  // 17: xfer.v1.Preserve.properties:type_name -> xfer.v1.Property
+	15, // 18: xfer.v1.Transfer.spec:type_name -> xfer.v1.TransferSpec
+	11, // 19: xfer.v1.Transfer.state:type_name -> xfer.v1.State
+	32, // 20: xfer.v1.Transfer.create_time:type_name -> google.protobuf.Timestamp
+	32, // 21: xfer.v1.Transfer.start_time:type_name -> google.protobuf.Timestamp
+	32, // 22: xfer.v1.Transfer.update_time:type_name -> google.protobuf.Timestamp
+	32, // 23: xfer.v1.Transfer.end_time:type_name -> google.protobuf.Timestamp
+	23, // 24: xfer.v1.Transfer.counters:type_name -> xfer.v1.Counters
+	24, // 25: xfer.v1.Transfer.data_path:type_name -> xfer.v1.DataPath
+	32, // 26: xfer.v1.Transfer.next_attempt_time:type_name -> google.protobuf.Timestamp
+	27, // 27: xfer.v1.Transfer.error:type_name -> xfer.v1.Error
+	28, // 28: xfer.v1.Transfer.failures:type_name -> xfer.v1.EntryResult
+	31, // 29: xfer.v1.Counters.bytes_moved:type_name -> xfer.v1.Counters.BytesMovedEntry
+	25, // 30: xfer.v1.DataPath.fallbacks:type_name -> xfer.v1.Fallback
+	26, // 31: xfer.v1.DataPath.source:type_name -> xfer.v1.DataStats
+	26, // 32: xfer.v1.DataPath.target:type_name -> xfer.v1.DataStats
+	32, // 33: xfer.v1.Fallback.time:type_name -> google.protobuf.Timestamp
+	33, // 34: xfer.v1.DataStats.read_time:type_name -> google.protobuf.Duration
+	33, // 35: xfer.v1.DataStats.hash_time:type_name -> google.protobuf.Duration
+	33, // 36: xfer.v1.DataStats.wire_time:type_name -> google.protobuf.Duration
+	33, // 37: xfer.v1.DataStats.place_time:type_name -> google.protobuf.Duration
+	33, // 38: xfer.v1.DataStats.pace_time:type_name -> google.protobuf.Duration
+	12, // 39: xfer.v1.EntryResult.kind:type_name -> xfer.v1.EntryKind
+	13, // 40: xfer.v1.EntryResult.outcome:type_name -> xfer.v1.Outcome
+	14, // 41: xfer.v1.EntryResult.changes:type_name -> xfer.v1.Change
+	2,  // 42: xfer.v1.EntryResult.lost:type_name -> xfer.v1.Property
+	27, // 43: xfer.v1.EntryResult.error:type_name -> xfer.v1.Error
+	44, // [44:44] is the sub-list for method output_type
+	44, // [44:44] is the sub-list for method input_type
+	44, // [44:44] is the sub-list for extension type_name
+	44, // [44:44] is the sub-list for extension extendee
+	0,  // [0:44] is the sub-list for field type_name
 }
 
 func init() { file_xfer_v1_transfer_proto_init() }
@@ -3249,7 +3360,7 @@ func file_xfer_v1_transfer_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_xfer_v1_transfer_proto_rawDesc), len(file_xfer_v1_transfer_proto_rawDesc)),
-			NumEnums:      14,
+			NumEnums:      15,
 			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   0,

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"fmt"
 	"strings"
 
 	xferv1 "github.com/xferd/xferd/api/xfer/v1"
@@ -26,5 +27,12 @@ func askedPairs(s *xferv1.TransferSpec) [][2]string {
 	if s.GetVerify() != xferv1.Verify_VERIFY_UNSPECIFIED {
 		verify = strings.ToLower(word(s.GetVerify(), "VERIFY_")) + " asked for"
 	}
-	return [][2]string{{"  bwlimit", limit}, {"  filters", strings.Join(filters, ", ")}, {"  verify", verify}}
+	digest := ""
+	if s.GetDigest() != 0 {
+		digest = digestWord(s) + " of every file asked for"
+	}
+	if d := s.GetExpectedDigest(); len(d) > 0 {
+		digest = fmt.Sprintf("%s %x expected", digestWord(s), d)
+	}
+	return [][2]string{{"  bwlimit", limit}, {"  filters", strings.Join(filters, ", ")}, {"  verify", verify}, {"  digest", digest}}
 }

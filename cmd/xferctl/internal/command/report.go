@@ -147,6 +147,9 @@ func summary(t *xferv1.Transfer, verbose bool) []string {
 		}
 		out = append(out, "  verify:     "+show.Name(v)+again(c))
 	}
+	if d := t.GetContentDigest(); len(d) > 0 {
+		out = append(out, fmt.Sprintf("  digest:     %s %x", digestWord(t.GetSpec()), d))
+	}
 	if t.GetSpec().GetDurability() == xferv1.Durability_DURABILITY_NONE {
 		out = append(out, "  durability: none: a power cut may lose what was just copied")
 	}

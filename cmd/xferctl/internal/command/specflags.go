@@ -1,9 +1,11 @@
 package command
 
 import (
+	"encoding/hex"
 	"errors"
 	"io"
 	"math/bits"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -37,7 +39,9 @@ type specFlags struct {
 	deadline  flagval.Deadline
 	labels    flagval.Labels
 
-	verify, durability, transport, encrypt, priority *flagval.Choice
+	verify, digest, durability, transport, encrypt, priority *flagval.Choice
+
+	expected string
 
 	cmd *cobra.Command // to see which flags were given
 }
@@ -70,13 +74,18 @@ func (s *specFlags) bind(cmd *cobra.Command, sync bool) {
 	s.bindTransport(cmd)
 	f.Var(&s.bwlimit, "bwlimit", "at most so many bytes per second, with a unit: 500MB is 500*10^6, 500MiB is 500*2^20, 4Gbit is in bits (default no limit)")
 	f.Var(&s.chunkSize, "chunk-size", "unit of sending and of going on: a power of two from 1MiB to 64MiB (default 4MiB)")
+	s.digest = flagval.NewChoice("", "sha256", "blake3", "xxh3")
+	f.Var(s.digest, "digest", "compute a digest of every file at the destination, before it gets its name, and of those that were the same: sha256, blake3 or xxh3 (128 bits); \"xferctl transfers show --digests\" lists them")
+	if !sync {
+		f.StringVar(&s.expected, "expected-digest", "", "with --digest, for one file: the digest in `hex` that it has to have, or it does not get its name")
+	}
 	s.durability = flagval.NewChoice("", "full", "none")
 	f.Var(s.durability, "durability", "a file is done when it is synced to storage (full) or when it has its name (none) (default full)")
 	s.priority = flagval.NewChoice("", "background", "low", "normal", "high", "system")
 	f.Var(s.priority, "priority", "`class` of admission: background, low, normal, high or system (for administrators); a higher one comes first (default normal)")
 	f.Var(&s.deadline, "deadline", "`time` until which it must be done, or it fails: 90m from now, or 2026-03-01T18:00:00Z (default none, but fail after 10m without progress)")
 	f.Var(&s.labels, "label", "a mark of your own, `key=value`; may be given up to 64 times")
-	for name, c := range map[string]*flagval.Choice{"durability": s.durability, "priority": s.priority} {
+	for name, c := range map[string]*flagval.Choice{"digest": s.digest, "durability": s.durability, "priority": s.priority} {
 		_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(c.Choices(), cobra.ShellCompDirectiveNoFileComp))
 	}
 	_ = cmd.RegisterFlagCompletionFunc("preserve", cobra.FixedCompletions(flagval.KeepNames(), cobra.ShellCompDirectiveNoFileComp))
@@ -124,6 +133,8 @@ func (s *specFlags) check() error {
 		return exit.Usagef("--max-delete means nothing without --delete or --force")
 	case s.maxDelete < 0:
 		return exit.Usagef("--max-delete %d: write 0 or more", s.maxDelete)
+	case s.expected != "" && s.digest.Value == "":
+		return exit.Usagef("--expected-digest needs --digest, to know of which kind it is")
 	case given("streams") && (s.streams < 1 || s.streams > 32):
 		return exit.Usagef("--streams %d: write 1 to 32", s.streams)
 	case given("chunk-size") && (n < 1<<20 || n > 64<<20 || bits.OnesCount64(uint64(n)) != 1):
@@ -175,6 +186,11 @@ func (s *specFlags) spec(m place.Mapping, mode xferv1.Mode, stdin io.Reader, now
 	}
 	if t := s.deadline.Time(now); !t.IsZero() {
 		out.Deadline = timestamppb.New(t)
+	}
+	out.Digest = xferv1.DigestKind(choice(s.digest, xferv1.DigestKind_value, "DIGEST_KIND_"))
+	var err error
+	if out.ExpectedDigest, err = hex.DecodeString(strings.TrimSpace(s.expected)); err != nil {
+		return nil, exit.Usagef("--expected-digest %s: write it in hex, as sha256sum does", s.expected)
 	}
 	out.Durability = xferv1.Durability(choice(s.durability, xferv1.Durability_value, "DURABILITY_"))
 	out.Priority = xferv1.Priority(choice(s.priority, xferv1.Priority_value, "PRIORITY_"))

@@ -17,7 +17,7 @@ import (
 )
 
 func (a *app) transfersShowCmd() *cobra.Command {
-	var failures, lost, entries bool
+	var failures, lost, entries, digests bool
 	cmd := &cobra.Command{
 		Use:   "show [flags] TRANSFER",
 		Short: "Show all that is known of a transfer",
@@ -38,6 +38,10 @@ entries are one JSON object per line, with -o yaml one item of a list per line.
 			}
 			req := &xferv1.ListEntriesRequest{Parent: name}
 			switch {
+			case digests && !failures && !lost && !entries:
+				return a.showDigests(ctx, api, name)
+			case digests:
+				return exit.Usagef("--digests goes with none of --entries, --failures and --lost")
 			case failures && !lost && !entries:
 				req.Outcomes = []xferv1.Outcome{xferv1.Outcome_OUTCOME_FAILED}
 			case lost && !failures && !entries:
@@ -55,6 +59,7 @@ entries are one JSON object per line, with -o yaml one item of a list per line.
 	cmd.Flags().BoolVar(&entries, "entries", false, "show what became of every entry")
 	cmd.Flags().BoolVar(&failures, "failures", false, "show the entries that failed, and why")
 	cmd.Flags().BoolVar(&lost, "lost", false, "show the entries of which something could not be kept, and what")
+	cmd.Flags().BoolVar(&digests, "digests", false, "print the digests that were asked for with --digest, one file a line, relative to the destination, as sha256sum, b3sum and xxhsum do")
 	return cmd
 }
 
@@ -99,7 +104,7 @@ func transferPairs(t *xferv1.Transfer) [][2]string {
 	}
 	pairs = append(pairs, askedPairs(t.GetSpec())...)
 	if d := t.GetDigest(); len(d) > 0 {
-		pairs = append(pairs, [2]string{"  digest", fmt.Sprintf("xxh3-128 %x", d)})
+		pairs = append(pairs, [2]string{"  digest", fmt.Sprintf("xferd %x (over the digests of the chunks)", d)})
 	}
 	for _, p := range []struct {
 		name string

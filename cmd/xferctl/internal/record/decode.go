@@ -147,7 +147,7 @@ func parseText(fd protoreflect.FieldDescriptor, text, place string, encoded bool
 		switch {
 		case encoded:
 			b, err = base64.StdEncoding.DecodeString(text)
-		case fd.Name() == "digest":
+		case strings.HasSuffix(string(fd.Name()), "digest"):
 			b, err = hex.DecodeString(text)
 		}
 		if err != nil {

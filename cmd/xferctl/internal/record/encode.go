@@ -159,7 +159,7 @@ func single(fd protoreflect.FieldDescriptor, name string, v protoreflect.Value) 
 			return name, nil, fd.HasPresence()
 		}
 		switch {
-		case name == "digest":
+		case strings.HasSuffix(name, "digest"):
 			return name, hex.EncodeToString(b), true
 		case utf8.Valid(b):
 			return name, string(b), true
