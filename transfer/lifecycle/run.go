@@ -135,7 +135,7 @@ func (j *job) attempt(ctx context.Context, w *watchdog) (moved bool, err error) 
 func (j *job) sendJob(t *transfer.Transfer) sender.Job {
 	return sender.Job{
 		Spec: t.Spec, ID: t.ID, UID: t.UID, StateUUID: j.e.cfg.Store.StateUUID(), Epoch: t.Epoch,
-		TargetDistinct: t.Spec.Target != j.e.cfg.Node,
+		TargetDistinct: t.Spec.Target != j.e.cfg.Node, Mismatches: t.Counters.Mismatches,
 	}
 }
 

@@ -40,6 +40,9 @@ type Options struct {
 	// MaxOutstanding is the largest number of chunks that are handed out and
 	// not settled; MaxPacks that of packs among them, 0 is no bound of its own.
 	MaxOutstanding, MaxPacks int
+	// Mismatches is how many extents earlier attempts of the transfer found
+	// corrupted.
+	Mismatches int
 }
 
 // Extent is a part of an entry to be sent.
@@ -118,7 +121,7 @@ func New(o Options) *Planner {
 	if o.MaxPacks <= 0 {
 		o.MaxPacks = o.MaxOutstanding
 	}
-	return &Planner{o: o, files: make(map[uint64]*file)}
+	return &Planner{o: o, files: make(map[uint64]*file), mismatches: o.Mismatches}
 }
 
 // Add makes an entry's extents wanted: those that ranges name, or with all set
@@ -273,7 +276,8 @@ func (p *Planner) Settle(c *Chunk, i int, o Outcome) (Event, error) {
 // Outstanding returns the number of chunks that are handed out and not settled.
 func (p *Planner) Outstanding() int { return p.packChunks + p.largeChunks }
 
-// Mismatches returns how many extents arrived corrupted.
+// Mismatches returns how many extents arrived corrupted, those of earlier attempts
+// included.
 func (p *Planner) Mismatches() int { return p.mismatches }
 
 // Wanted reports whether anything is wanted that is not acknowledged.

@@ -187,6 +187,24 @@ func TestFiveMismatchesAreDataLoss(t *testing.T) {
 	}
 }
 
+// It is five in one transfer: what earlier attempts met counts.
+func TestMismatchesOfEarlierAttemptsCount(t *testing.T) {
+	for earlier, fails := range map[int64]bool{3: false, 4: true} {
+		r := newRig(t, map[string]int{"f": 3 * mib}, func(r *rig) { r.job.Mismatches = earlier })
+		r.target.verdict = func(x *transport.Extent, try int) transport.Verdict {
+			if x.Offset == mib && try == 1 {
+				return transport.Verdict{Code: transport.Mismatch, Err: transport.ErrMismatch}
+			}
+			return transport.Verdict{}
+		}
+		if fails {
+			r.fails(transfer.ChecksumMismatch)
+		} else if s := r.run(); s.Progress.Mismatches != 1 {
+			t.Errorf("progress %+v", s.Progress)
+		}
+	}
+}
+
 func TestMismatchOfAChangedSourceIsNoCorruption(t *testing.T) {
 	r := newRig(t, map[string]int{"f": 3 * mib}, nil)
 	changed := content("other", 3*mib)

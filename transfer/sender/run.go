@@ -171,7 +171,7 @@ func (e *Edge) begin(m *transfer.Opened) error {
 		return err
 	}
 	o := plan.Options{
-		ChunkSize: e.chunkSize, PackLimit: packLimit,
+		ChunkSize: e.chunkSize, PackLimit: packLimit, Mismatches: int(e.job.Mismatches),
 		// Enough for every stream to send one while others wait for their answer.
 		MaxOutstanding: 6 * e.streams(),
 	}

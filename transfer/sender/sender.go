@@ -47,6 +47,9 @@ type Job struct {
 	// TargetDistinct: owner and target are different nodes, so that the local
 	// transport is out of the question.
 	TargetDistinct bool
+	// Mismatches is how many extents earlier attempts found corrupted: a few more
+	// are too many of the transfer, however often it was begun.
+	Mismatches int64
 }
 
 // Observer is told what happens. It is called from the edge's goroutines and
