@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/xferd/xferd/transfer"
 	"github.com/xferd/xferd/transport"
@@ -41,16 +42,35 @@ type loop struct {
 
 	finishing  chan *transfer.Finished // not nil while the finish runs
 	stopFinish context.CancelFunc
+
+	heard time.Time // when the latest message came
 }
 
+const (
+	// silence is how long the owner may say nothing at all: it pings every 10 s.
+	silence   = 30 * time.Second
+	listening = 5 * time.Second // how often that is looked at
+)
+
 func (l *loop) run() ending {
+	tick := time.NewTicker(listening)
+	defer tick.Stop()
+	l.heard = time.Now()
 	for {
+		var m transfer.ToTarget
 		select {
-		case m := <-l.inbox:
-			if end := l.handle(m); end != nil {
-				l.awaitFinish()
-				return *end
+		case <-tick.C:
+			if time.Since(l.heard) <= silence {
+				continue
 			}
+			// Whatever took so long here, the owner may have spoken meanwhile.
+			select {
+			case m = <-l.inbox:
+			default:
+				l.awaitFinish()
+				return l.lost(ownerLost(fmt.Errorf("nothing was heard of the owner for %v", time.Since(l.heard).Round(time.Second))))
+			}
+		case m = <-l.inbox:
 		case done := <-l.finishing:
 			l.finishing = nil
 			l.stopFinish()
@@ -58,6 +78,11 @@ func (l *loop) run() ending {
 		case <-l.ctx.Done():
 			l.awaitFinish()
 			return l.lost(context.Cause(l.ctx))
+		}
+		l.heard = time.Now()
+		if end := l.handle(m); end != nil {
+			l.awaitFinish()
+			return *end
 		}
 	}
 }
