@@ -51,7 +51,7 @@ test-lab: ## the RDMA suites on SoftRoCE, in virtual machines (part of test)
 	./scripts/deps.sh lab
 	GO=$(GO) ./scripts/lab.sh
 
-test-faults: ## kill nodes at every step of transfers (part of test: a sample of it)
+test-faults: ## kill nodes and cut their power at every step of transfers (part of test: a sample of it)
 	$(GO) test -v -count=1 -timeout 60m ./test/faults -faults.full
 
 test-nocgo: ## the whole suite without cgo (part of test-full)

@@ -114,9 +114,7 @@ type run struct {
 	held   bool // the hold was reached, and the cancel or pause sent
 }
 
-// do runs the scenario under the plan and judges everything. reached says that
-// all that was planned happened. An error is a broken promise.
-func (r *rig) do(s *scenario, p plan) (reached bool, err error) {
+func newRun(r *rig, s *scenario, p plan) *run {
 	r.runs++
 	x := &run{rig: r, s: s, plan: p, src: filepath.Join(r.nodes[owner].data(), s.name)}
 	x.to = r.nodes[target]
@@ -124,6 +122,13 @@ func (r *rig) do(s *scenario, p plan) (reached bool, err error) {
 		x.to = r.nodes[owner]
 	}
 	x.dst = filepath.Join(x.to.data(), "d", s.below, "dst")
+	return x
+}
+
+// do runs the scenario under the plan and judges everything. reached says that
+// all that was planned happened. An error is a broken promise.
+func (r *rig) do(s *scenario, p plan) (reached bool, err error) {
+	x := newRun(r, s, p)
 	defer r.close()
 	if err := x.prepare(); err != nil {
 		return false, err
