@@ -7,42 +7,49 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
+	"math/bits"
 	"os"
 )
 
-// checkPages reads the structure of a bbolt file (version 2 of its format) with
+// checkPages says whether the structure of a bbolt file is as it should be.
+func checkPages(ctx context.Context, path string) error {
+	_, err := readPages(ctx, path)
+	return err
+}
+
+// readPages reads the structure of a bbolt file (version 2 of its format) with
 // plain reads, before bbolt maps it: a page that points outside the file would
 // otherwise end the process, and a page that is both free and in use would be
 // overwritten later. Contents are checked afterwards, see checkRecords.
-func checkPages(ctx context.Context, path string) error {
+func readPages(ctx context.Context, path string) (*pageCheck, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return fmt.Errorf("open state database: %w", err)
+		return nil, fmt.Errorf("open state database: %w", err)
 	}
 	defer f.Close()
 	st, err := f.Stat()
 	if err != nil {
-		return fmt.Errorf("open state database: %w", err)
+		return nil, fmt.Errorf("open state database: %w", err)
 	}
 	if !st.Mode().IsRegular() {
-		return damaged(path, -1, "it is not a regular file")
+		return nil, damaged(path, -1, "it is not a regular file")
 	}
 	c := &pageCheck{ctx: ctx, path: path, f: f, size: st.Size()}
 	if err := c.metas(); err != nil {
-		return err
+		return nil, err
 	}
 	if err := c.freelist(); err != nil {
-		return err
+		return nil, err
 	}
 	if err := c.tree(c.root, nil, nil, 0); err != nil {
-		return err
+		return nil, err
 	}
 	for id := uint64(2); id < c.pages; id++ {
 		if !c.used.has(id) && !c.free.has(id) {
-			return c.bad(id, "page is neither in use nor free")
+			return nil, c.bad(id, "page is neither in use nor free")
 		}
 	}
-	return nil
+	return c, nil
 }
 
 const (
@@ -59,6 +66,13 @@ type pageSet []uint64
 
 func (p pageSet) has(id uint64) bool { return p[id/64]&(1<<(id%64)) != 0 }
 func (p pageSet) add(id uint64)      { p[id/64] |= 1 << (id % 64) }
+
+func (p pageSet) len() (n uint64) {
+	for _, w := range p {
+		n += uint64(bits.OnesCount64(w))
+	}
+	return n
+}
 
 type pageCheck struct {
 	ctx      context.Context

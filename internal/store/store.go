@@ -28,6 +28,8 @@ type Options struct {
 	// NoSync leaves out every sync. For tests and throw-away clusters only: a
 	// power cut may then leave state that cannot be opened.
 	NoSync bool
+
+	compactFrom int64 // see wasteful; 0 is the default. For tests
 }
 
 const defaultReserve = 16 << 20
@@ -72,6 +74,9 @@ func Open(ctx context.Context, dir string, o Options) (*Store, error) {
 	if o.Reserve == 0 {
 		o.Reserve = defaultReserve
 	}
+	if o.compactFrom == 0 {
+		o.compactFrom = compactFrom
+	}
 	abs, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, fmt.Errorf("state directory %q: %w", dir, err)
@@ -114,11 +119,17 @@ func (s *Store) open(ctx context.Context) error {
 	case err != nil:
 		return fmt.Errorf("state directory: %w", err)
 	}
-	if err := checkPages(ctx, path); err != nil {
+	pages, err := readPages(ctx, path)
+	if err != nil {
 		return err
 	}
 	if err := s.inspect(ctx); err != nil {
 		return err
+	}
+	if pages.wasteful(s.opt.compactFrom) {
+		if err := s.compact(ctx); err != nil {
+			return err
+		}
 	}
 	if err := s.openDB(); err != nil {
 		return err
