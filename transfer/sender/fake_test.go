@@ -117,7 +117,9 @@ func (f *fakeTarget) handle(m transfer.ToTarget) {
 	case *transfer.EntryGiveUp:
 		f.result(transfer.Result{Entry: m.Entry, Outcome: transfer.OutcomeFailed, Err: m.Err})
 	case *transfer.EntryDigests:
-		f.send(&transfer.Answers{Answers: []transfer.Answer{*f.onDigests(m)}})
+		if f.onDigests != nil { // else the owner's end is on its way
+			f.send(&transfer.Answers{Answers: []transfer.Answer{*f.onDigests(m)}})
+		}
 	case *transfer.PrepareData:
 		f.mu.Lock()
 		f.prepared++
