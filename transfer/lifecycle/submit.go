@@ -176,6 +176,9 @@ func storeError(err error, node transfer.NodeID) *transfer.Error {
 	if errors.Is(err, store.ErrNoSpace) {
 		t.Reason, t.Hint = transfer.StateNoSpace, "free space on the file system of state_dir"
 	}
+	if _, failed := errors.AsType[*store.FailedError](err); failed {
+		t.Reason = transfer.NodeStopping // it ends for that, and may come back
+	}
 	return t
 }
 

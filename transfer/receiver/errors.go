@@ -69,6 +69,9 @@ func (r *Receiver) storeRefusal(err error) *transfer.Error {
 	if errors.Is(err, store.ErrClosed) {
 		return errClosed
 	}
+	if stateOver(err) {
+		return r.refuse(transfer.NodeStopping, "", err)
+	}
 	return r.refuse(transfer.Internal, "", err)
 }
 

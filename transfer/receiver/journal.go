@@ -80,6 +80,13 @@ func (j *journal) sync(ctx context.Context) error {
 	return stateError(j.log.Sync(context.WithoutCancel(ctx)))
 }
 
+// stateOver says that the state takes nothing more in this life of the daemon, which
+// ends. A transfer waits for the next one.
+func stateOver(err error) bool {
+	_, failed := errors.AsType[*store.FailedError](err)
+	return failed || errors.Is(err, store.ErrClosed)
+}
+
 // stateError gives an error of the store its reason.
 func stateError(err error) error {
 	switch {
@@ -88,6 +95,8 @@ func stateError(err error) error {
 	case errors.Is(err, store.ErrNoSpace):
 		return &transfer.Error{Reason: transfer.StateNoSpace, Side: transfer.SideTarget, Phase: transfer.PhaseWrite, Err: err,
 			Hint: "free space in the target's state_dir"}
+	case stateOver(err):
+		return &transfer.Error{Reason: transfer.NodeStopping, Side: transfer.SideTarget, Phase: transfer.PhaseWrite, Err: err}
 	}
 	return fmt.Errorf("journal: %w", err)
 }

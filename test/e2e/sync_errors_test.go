@@ -1,0 +1,179 @@
+package e2e
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	xferv1 "github.com/xferd/xferd/api/xfer/v1"
+)
+
+// thinDisk mounts an ext4 at dir whose image lies on a tmpfs that is smaller: the file
+// system takes what its disk has no room for, and a sync is the first to tell. grow
+// gives the disk its room, and is where the file system comes back after it.
+func thinDisk(t *testing.T, dir, image, room string) (grow func()) {
+	t.Helper()
+	needRoot(t)
+	mkfs, mount := needProgram(t, "mkfs.ext4"), needProgram(t, "mount")
+	backing := newDir(t)
+	small(t, backing, "size="+room)
+	file := filepath.Join(backing, "image")
+	run := func(name string, args ...string) {
+		t.Helper()
+		if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
+			missing(t, "a loop device with an ext4 ("+name+": "+strings.TrimSpace(string(out))+")")
+		}
+	}
+	run("truncate", "-s", image, file)
+	run(mkfs, "-q", "-F", "-b", "4096", file)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	run(mount, "-o", "loop", file, dir)
+	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+	return func() {
+		t.Helper()
+		if err := unix.Mount("tmpfs", backing, "tmpfs", unix.MS_REMOUNT, "size=256m"); err != nil {
+			t.Fatal(err)
+		}
+		// What was forked at this moment holds what is open until it runs its program.
+		eventually(t, "nobody uses "+dir, func() bool { return unix.Unmount(dir, 0) == nil })
+		run(mount, "-o", "loop", file, dir)
+	}
+}
+
+// The disk does not have the room that the file system says it has: writes are taken,
+// the first sync fails, and a later one would not. No file is told to be there that is
+// not, and after the disk has been mended the same command brings the rest.
+func TestP1P2SyncFailsAndThenDoesNot(t *testing.T) {
+	t.Parallel()
+	c, f := useFarm(t, 2)
+	src, disk := filepath.Join(f.daemons[0].data, "src"), filepath.Join(f.daemons[1].data, "disk")
+	grow := thinDisk(t, disk, "96M", "24m")
+	tree := newTree(t, src)
+	tree.file("a/large", 40<<20)
+	tree.file("b/large", 20<<20)
+	for _, name := range []string{"1", "2", "3", "4", "5", "6", "7", "8", "9"} {
+		tree.file("small/"+name, 3000)
+	}
+	r := c.run(t, "cp", "n1:"+src, "n2:"+disk+"/dst", "-o", "json")
+	end, err := endEvent(r.stdout)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, r)
+	}
+	tr := c.get(t, end["name"].(string))
+	if tr.GetState() == xferv1.State_STATE_SUCCEEDED || r.code == 0 {
+		t.Errorf("what is not there was told to be: %s", r)
+	}
+	for _, x := range tr.GetFailures() {
+		if reason := x.GetError().GetReason(); !slices.Contains([]string{"DEST_IO_ERROR", "DEST_NO_SPACE", "DEST_READ_ONLY"}, reason) {
+			t.Errorf("%s failed for %s", x.GetPath(), reason)
+		}
+	}
+	grow() // what the page cache had is gone with it
+	there := int64(0)
+	for path, want := range must(survey(src, nil))(t) {
+		if want.kind != unix.S_IFREG {
+			continue
+		}
+		got, err := look(filepath.Join(disk, "dst", path))
+		if err == nil {
+			there++
+		}
+		if err == nil && got.digest != want.digest {
+			t.Errorf("%s is there and has other bytes", path)
+		}
+	}
+	if n := tr.GetCounters().GetFilesCopied(); n > there {
+		t.Errorf("%d files were told to be there, and %d are", n, there)
+	}
+	c.ok(t, "cp", "n1:"+src, "n2:"+disk+"/dst")
+	equal(t, src, filepath.Join(disk, "dst"))
+}
+
+// A sync of a file that fails is not tried again: its temporary file goes, whatever a
+// second sync would have said.
+func TestP2SyncIsNotTriedAgain(t *testing.T) {
+	t.Parallel()
+	c, f := useFarm(t, 2)
+	src, dst := filepath.Join(f.daemons[0].data, "src"), filepath.Join(f.daemons[1].data, "dst")
+	newTree(t, src).file("large", 12<<20)
+	newTree(t, dst).file("large", 100)
+	old := must(look(filepath.Join(dst, "large")))(t)
+	name := c.detach(t, "cp", "--bwlimit", "4MiB", "--chunk-size", "1MiB", "n1:"+src, "n2:"+dst)
+	c.landed(t, name, 2<<20)
+	temp := must(temps(dst))(t)
+	if len(temp) != 1 {
+		t.Fatalf("temporary files %q", temp)
+	}
+	// From then on there is its name for strace to go by. The first sync of each thread
+	// fails, all that follow do not.
+	stop := traceCalls(t, f.daemons[1].pid(), "-y", "-P", temp[0], "-e", "trace=fsync,fdatasync,syncfs", "-e", "inject=fsync,fdatasync,syncfs:error=EIO:when=1")
+	tr := c.waitOver(t, name)
+	trace := string(must(os.ReadFile(stop()))(t))
+	if n := len(regexp.MustCompile(`(?m)sync\w*\(`).FindAllString(trace, -1)); n != 1 || !strings.Contains(trace, "INJECTED") {
+		t.Errorf("the file was synced %d times, once with an error:\n%s", n, trace)
+	}
+	if !slices.Contains(reasonsOf(tr), "DEST_IO_ERROR") || tr.GetState() == xferv1.State_STATE_SUCCEEDED {
+		t.Errorf("%s, reasons %v", tr.GetState(), reasonsOf(tr))
+	}
+	if now := must(look(filepath.Join(dst, "large")))(t); now != old {
+		t.Errorf("what was there is now %+v", now)
+	}
+	noTemps(t, dst)
+	c.ok(t, "cp", "n1:"+src, "n2:"+dst)
+	equal(t, src, dst)
+}
+
+// A node whose state cannot be synced takes nothing more and ends, with 74. As the owner
+// it does not accept what it cannot keep; as the target it is waited for. What was
+// accepted goes on after a restart.
+func TestP3StateCannotBeSynced(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name string
+		node int
+	}{{"Owner", 0}, {"Target", 1}} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			c, f := useFarm(t, 2)
+			src, dst := filepath.Join(f.daemons[0].data, "src"), filepath.Join(f.daemons[1].data, "dst")
+			newTree(t, src).file("large", 8<<20)
+			before := c.detach(t, "cp", "--bwlimit", "2MiB", "--chunk-size", "1MiB", "n1:"+src, "n2:"+dst)
+			c.landed(t, before, 2<<20)
+			d := f.daemons[test.node]
+			db := filepath.Join(f.dir, d.name, "state", "state.db")
+			if _, err := os.Stat(db); err != nil {
+				t.Fatal(err)
+			}
+			stop := traceCalls(t, d.pid(), "-P", db, "-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:error=EIO")
+			second := []string{"cp", "--id", "second", "n1:" + src, "n2:" + dst + "2"}
+			r := c.run(t, append(second, "--detach")...)
+			code, err := d.wait()
+			trace := string(must(os.ReadFile(stop()))(t))
+			if !strings.Contains(trace, "INJECTED") {
+				t.Fatalf("no sync failed\n%s", trace)
+			}
+			if err != nil || code != 74 || !strings.Contains(d.stderr.String(), "state can no longer be written") {
+				t.Errorf("it ended with %d, %v", code, err)
+			}
+			if want := map[int]int{0: 10, 1: 0}[test.node]; r.code != want {
+				t.Errorf("the owner answers with %s, want exit %d", r, want)
+			}
+			if err := f.up(d); err != nil {
+				t.Fatal(err)
+			}
+			c.waitOver(t, before)
+			equal(t, src, dst)
+			noTemps(t, dst)
+			eventually(t, "the second one can be had", func() bool { return c.run(t, second...).code == 0 })
+			equal(t, src, dst+"2")
+		})
+	}
+}
