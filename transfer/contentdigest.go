@@ -4,9 +4,8 @@ import (
 	"crypto/sha256"
 	"hash"
 
+	"github.com/zeebo/blake3"
 	"github.com/zeebo/xxh3"
-
-	"github.com/xferd/xferd/internal/blake3"
 )
 
 // DigestKind is a digest over the bytes of a whole file, in their order, that
