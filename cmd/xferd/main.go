@@ -50,6 +50,14 @@ A flag beats the environment, the environment beats the file.
 SIGHUP reads the file again and takes over exports, transport.policy, limits.*,
 times.stall, times.retention and log.level; the log says which keys changed, and
 which of them need a restart. A file with a mistake changes nothing.
+
+Exit codes:
+  0      ended as asked
+  1      failed: the last line says why; starting again may help
+  2      unknown command or flag
+  74     the state directory is damaged, or cannot be read or written
+  78     the configuration is wrong or not safe, or this machine does not fit it
+  128+n  ended at once by a second signal n
 `
 
 const devUsage = `usage: xferd dev [--nodes N] [--dir DIR]
@@ -218,6 +226,8 @@ func runDev(args []string, stdout, stderr io.Writer) int {
 		return wrongUse(stderr, err, "dev")
 	case fs.NArg() > 0:
 		return wrongUse(stderr, fmt.Errorf("unexpected argument %q", fs.Arg(0)), "dev")
+	case o.Nodes < 1 || o.Nodes > dev.MaxNodes:
+		return wrongUse(stderr, fmt.Errorf("--nodes %d: take 1 to %d", o.Nodes, dev.MaxNodes), "dev")
 	}
 	logging, err := telemetry.NewLogging(stderr, *level, telemetry.Text)
 	if err != nil {

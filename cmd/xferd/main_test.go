@@ -122,6 +122,7 @@ func TestOneLineForAWrongCommandLine(t *testing.T) {
 		{[]string{"--name", "n1", "extra"}, "see xferd --help\n"},
 		{[]string{"check-config", "--x"}, "see xferd --help\n"},
 		{[]string{"dev", "--node", "3"}, "see xferd dev --help\n"},
+		{[]string{"dev", "--nodes", "0"}, "xferd: --nodes 0: take 1 to 32; see xferd dev --help\n"},
 		{[]string{"state", "chekc"}, "see xferd state --help\n"},
 		{[]string{"state", "backup", "x"}, "see xferd state --help\n"},
 	} {
