@@ -27,8 +27,9 @@ func digestLine(digest []byte, name string) string {
 }
 
 // showDigests prints the digests of all files that are at the destination, for the
-// checking program of that kind. Where no terminal would obey them, names are printed
-// as they are, since it needs them so.
+// checking program of that kind, or with -o json or yaml the entries of those files.
+// Where no terminal would obey them, names are printed as they are, since it needs
+// them so.
 func (a *app) showDigests(ctx context.Context, api API, name string) error {
 	t, err := api.Get(ctx, name)
 	if err != nil {
@@ -43,7 +44,13 @@ func (a *app) showDigests(ctx context.Context, api API, name string) error {
 	}
 	err = eachEntry(ctx, api, &xferv1.ListEntriesRequest{Parent: name, Outcomes: []xferv1.Outcome{
 		xferv1.Outcome_OUTCOME_PUBLISHED, xferv1.Outcome_OUTCOME_SAME}}, func(e *xferv1.EntryResult) error {
-		if len(e.GetContentDigest()) > 0 {
+		switch {
+		case len(e.GetContentDigest()) == 0:
+		case a.set.Output != "table":
+			if err := a.entryRecord(e); err != nil {
+				return err
+			}
+		default:
 			a.outf("%s\n", digestLine(e.GetContentDigest(), shown(entryPath(e, t.GetSpec()))))
 		}
 		if a.out.failed != nil {

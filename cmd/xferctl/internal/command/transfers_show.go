@@ -125,10 +125,7 @@ func (a *app) showEntries(ctx context.Context, api API, req *xferv1.ListEntriesR
 	var spec *xferv1.TransferSpec // for the name of what is the destination itself
 	err := eachEntry(ctx, api, req, func(e *xferv1.EntryResult) error {
 		if a.set.Output != "table" {
-			if a.set.Output == "yaml" {
-				a.outf("- ") // JSON is YAML as well
-			}
-			if err := a.write(record.Line(record.Of(e))); err != nil {
+			if err := a.entryRecord(e); err != nil {
 				return err
 			}
 		} else {
@@ -150,6 +147,14 @@ func (a *app) showEntries(ctx context.Context, api API, req *xferv1.ListEntriesR
 		return nil
 	}
 	return err
+}
+
+// entryRecord prints an entry for programs.
+func (a *app) entryRecord(e *xferv1.EntryResult) error {
+	if a.set.Output == "yaml" {
+		a.outf("- ") // JSON is YAML as well
+	}
+	return a.write(record.Line(record.Of(e)))
 }
 
 // entryLine is "FAILED     path: why", or with what was lost.
