@@ -205,9 +205,9 @@ func expectedIn(m *xferv1.TransferSpec, s *transfer.Spec) error {
 	case s.Digest == "":
 		return invalid("spec.expected_digest", "spec.digest has to say of which kind it is")
 	case n != s.Digest.Size():
-		return invalid("spec.expected_digest", "it has %d bytes, and a %s digest has %d", n, s.Digest, s.Digest.Size())
+		return invalid("spec.expected_digest", "a %s digest has %d bytes, and the expected one has %d", s.Digest, s.Digest.Size(), n)
 	case s.Mode == transfer.ModeSync || len(s.Sources) > 1 || len(s.FilesFrom) > 0:
-		return invalid("spec.expected_digest", "it is for one file")
+		return invalid("spec.expected_digest", "a digest can be expected of one file only: name it as the one source, without a list of files, and do not sync")
 	}
 	s.Expected = m.GetExpectedDigest()
 	return nil
