@@ -17,8 +17,8 @@ import (
 const explainLong = `Say how a copy would go, and do nothing: what becomes of which name, where the
 destination really is, by which transport and why not by a better one, and what
 each of the two nodes can do: with RDMA, its devices, ports and addresses with the
-reason why one is not used, and the routes between them. Both nodes check the copy as if it were submitted,
-so an error here is the one that cp would give.`
+reason why one is not used, and the routes between them. Both nodes check the copy
+as if it were submitted, so an error here is the one that cp would give.`
 
 func (a *app) explainCmd() *cobra.Command {
 	var s specFlags

@@ -125,7 +125,7 @@ func (a *app) find(ctx context.Context, api API, id string, sure bool) (string, 
 		silent = append(silent, left...)
 		return "", exit.With(exit.Unavailable, fmt.Errorf("no transfer %q was found, but %s did not answer", id, strings.Join(silent, ", ")))
 	}
-	return "", exit.With(exit.NotFound, fmt.Errorf("no node has a transfer %q", id))
+	return "", exit.With(exit.NotFound, fmt.Errorf("no node has a transfer %q; list the ones there are: xferctl transfers ls", id))
 }
 
 func nodeID(n *xferv1.Node) string { return strings.TrimPrefix(n.GetName(), "nodes/") }
