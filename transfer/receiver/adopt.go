@@ -94,7 +94,7 @@ func (e *edge) takeOver(f *file, rec *partialRecord, key string, t *temp, d held
 		return err
 	}
 	failpoint.Hit("receiver/adopt-renamed")
-	if err := e.r.forgetPartial(context.WithoutCancel(e.ctx), key, rec); err != nil {
+	if err := e.inherit(context.WithoutCancel(e.ctx), key, rec); err != nil {
 		e.cancel(err)
 	}
 	failpoint.Hit("receiver/adopted")

@@ -64,7 +64,7 @@ func (e *edge) leaveBehind(ctx context.Context, how how) error {
 			return err
 		}
 	case endFinished:
-		if err := e.r.dropOutdated(ctx, uid); err != nil {
+		if err := e.dropOutdated(ctx); err != nil {
 			return err
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"slices"
 	"time"
 
 	"github.com/xferd/xferd/internal/failpoint"
@@ -187,9 +188,9 @@ func (r *Receiver) dropPartial(ctx context.Context, key string, rec *partialReco
 }
 
 // dropOutdated removes the partials that earlier attempts of a finished transfer kept
-// and none went on from: they are of versions that its source no longer has. The
-// directories around them are of the copy.
-func (r *Receiver) dropOutdated(ctx context.Context, uid transfer.UID) error {
+// and none went on from: they are of versions that its source no longer has.
+func (e *edge) dropOutdated(ctx context.Context) error {
+	r, uid := e.r, e.m.UID
 	r.mu.Lock()
 	none := r.refs[uid] <= 0
 	r.mu.Unlock()
@@ -202,8 +203,31 @@ func (r *Receiver) dropOutdated(ctx context.Context, uid transfer.UID) error {
 		}
 		defer r.unclaim(key)
 		r.unlinkTemp(string(rec.Dir), rec.Temp, rec.Ino)
-		return r.forgetPartial(ctx, key, &rec)
+		return e.inherit(ctx, key, &rec)
 	})
+}
+
+// inherit takes a partial out of the index, without its file. The directories that go
+// with it are from then on as if this transfer had made them: they stay with what it
+// copies, and go when it comes to nothing (P6).
+func (e *edge) inherit(ctx context.Context, key string, rec *partialRecord) error {
+	e.r.making.Lock()
+	defer e.r.making.Unlock()
+	now, _, err := e.r.t.partials.Get(key) // others may have left it theirs
+	if err != nil {
+		return err
+	}
+	for _, dir := range slices.Backward(now.MadeDirs) { // as they are made
+		if _, err := e.journal.append(frameDir, appendString(nil, string(dir))); err != nil {
+			return err
+		}
+	}
+	if len(now.MadeDirs) > 0 {
+		if err := e.journal.sync(ctx); err != nil {
+			return err
+		}
+	}
+	return e.r.forgetPartial(ctx, key, rec)
 }
 
 // removeAround removes the directories that go with a partial.
