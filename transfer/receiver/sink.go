@@ -155,8 +155,11 @@ func (s *sink) Landed(ctx context.Context, _ uint64, arrivals []transport.Arriva
 		s.mu.Lock()
 		f := s.files[a.Entry]
 		at := a.Offset / s.opt.ChunkSize
-		leased := f != nil && f.inflight != nil && f.inflight.has(at)
-		repeat := f != nil && !leased && f.landed != nil && f.landed.has(at)
+		// The offset of one that was refused was looked at for another version of
+		// its file, or for none at all.
+		known := f != nil && a.Offset >= 0 && at < int64(len(f.digests))
+		leased := known && f.inflight.has(at)
+		repeat := known && !leased && f.landed.has(at)
 		same := repeat && (a.Digest.IsZero() || a.Digest == f.digests[at])
 		s.mu.Unlock()
 		switch {
