@@ -64,3 +64,21 @@ func TestUnitMatchesDefaults(t *testing.T) {
 		}
 	}
 }
+
+// TestUnitLetsRDMAIn: a unit that hides the device files, or lets nothing be pinned,
+// leaves a node with RDMA on TCP for ever. ProtectClock= allows one device, and so
+// forbids all that are not named.
+func TestUnitLetsRDMAIn(t *testing.T) {
+	unit, err := os.ReadFile("xferd.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"LimitMEMLOCK=infinity", "DeviceAllow=char-infiniband_verbs rw"} {
+		if !bytes.Contains(unit, []byte("\n"+want+"\n")) {
+			t.Errorf("the unit has no line %s", want)
+		}
+	}
+	if bytes.Contains(unit, []byte("\nPrivateDevices=yes\n")) {
+		t.Error("the unit hides /dev/infiniband: PrivateDevices=yes")
+	}
+}
