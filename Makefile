@@ -53,6 +53,7 @@ test-lab: ## the RDMA suites on SoftRoCE, in virtual machines (part of test)
 
 test-faults: ## kill nodes and cut their power at every step of transfers (part of test: a sample of it)
 	$(GO) test -v -count=1 -timeout 60m ./test/faults -faults.full
+	$(GO) test -v -count=1 -run 'EveryStateOfTheLifecycle' ./transfer/lifecycle -explore.all
 
 test-nocgo: ## the whole suite without cgo (part of test-full)
 	CGO_ENABLED=0 $(GO) test -timeout 20m ./...

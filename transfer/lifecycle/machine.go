@@ -96,3 +96,21 @@ func next(from transfer.State, on event, result transfer.State) (transfer.State,
 		Err: fmt.Errorf("cannot %s a transfer that is %s", on, from),
 	}
 }
+
+// follow returns the event that a failed attempt is, in the state that was asked
+// for meanwhile. It is 0 where the target of a cancelled transfer may not know of
+// the cancel (the edge was stopped to pause, or its answer was lost): it is told
+// once more.
+func follow(state transfer.State, owes bool, e *transfer.Error) event {
+	switch {
+	case e.Reason == transfer.Cancelled && state == transfer.StateCancelling && owes:
+		return 0
+	case e.Reason == transfer.Cancelled && state != transfer.StateRunning:
+		return evAborted
+	case e.Reason == transfer.Stalled: // it would pass, but patience ran out
+		return evFail
+	case e.Reason.Transient():
+		return evRetry
+	}
+	return evFail
+}
