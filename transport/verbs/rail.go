@@ -56,16 +56,17 @@ type path struct {
 var errNoPath = errors.New("no RDMA port of this node leads to one of the peer")
 
 // choosePaths finds at most one path to each rail of the peer, each from
-// another rail of this node where there are several: to the peer's address by
-// the route of the kernel, which tells the address of this node, and thereby
-// the rail and the entry of its GID table.
+// another rail of this node where there are several. On Ethernet it is to the
+// peer's address by the route of the kernel, which tells the address of this node,
+// and thereby the rail and the entry of its GID table. On InfiniBand it is from a
+// port of the same subnet, the next one that has no path yet.
 func choosePaths(rails []Rail, offered []offeredRail, route func(netip.Addr) (netip.Addr, error)) ([]path, error) {
 	var paths []path
 	var why error
 	used := map[*Rail]bool{}
 	for i := range offered {
 		o := &offered[i]
-		p, err := pathTo(rails, o, route)
+		p, err := pathTo(rails, o, used, route)
 		if err != nil {
 			why = err
 			continue
@@ -86,17 +87,12 @@ func choosePaths(rails []Rail, offered []offeredRail, route func(netip.Addr) (ne
 	return paths, nil
 }
 
-func pathTo(rails []Rail, o *offeredRail, route func(netip.Addr) (netip.Addr, error)) (path, error) {
+func pathTo(rails []Rail, o *offeredRail, used map[*Rail]bool, route func(netip.Addr) (netip.Addr, error)) (path, error) {
 	if o.MTU.Bytes() == 0 {
 		return path{}, fmt.Errorf("the peer offers MTU %d", o.MTU)
 	}
 	if !o.Ethernet {
-		for i := range rails {
-			if r := &rails[i]; !r.ethernet() && len(r.GIDs) > 0 && len(o.GIDs) > 0 {
-				return path{rail: r, gid: r.GIDs[0], remote: o.GIDs[0]}, nil
-			}
-		}
-		return path{}, errors.New("the peer is on InfiniBand, and this node is not")
+		return pathWithin(rails, o, used)
 	}
 	err := errors.New("the peer offers no address")
 	for _, g := range o.GIDs {
@@ -116,6 +112,26 @@ func pathTo(rails []Rail, o *offeredRail, route func(netip.Addr) (netip.Addr, er
 		err = fmt.Errorf("the way to %s is from %s, which is the address of no RDMA port", g, local)
 	}
 	return path{}, err
+}
+
+// pathWithin is pathTo within a subnet of InfiniBand, of which the GIDs of its ports
+// have the first half in common.
+func pathWithin(rails []Rail, o *offeredRail, used map[*Rail]bool) (path, error) {
+	var found path
+	for i := range rails {
+		r := &rails[i]
+		if r.ethernet() || len(r.GIDs) == 0 || len(o.GIDs) == 0 || [8]byte(r.GIDs[0].GID[:8]) != [8]byte(o.GIDs[0][:8]) {
+			continue
+		}
+		found = path{rail: r, gid: r.GIDs[0], remote: o.GIDs[0]}
+		if !used[r] {
+			break
+		}
+	}
+	if found.rail == nil {
+		return path{}, errors.New("the peer's port is on InfiniBand, and this node has none in its subnet")
+	}
+	return found, nil
 }
 
 // address is the address vector from one of the GIDs of a rail to a peer.
