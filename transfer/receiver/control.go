@@ -1,11 +1,16 @@
 package receiver
 
 import (
+	"fmt"
 	"sync"
 
 	"github.com/xferd/xferd/transfer"
 	"github.com/xferd/xferd/transport"
 )
+
+// maxSessions is how many sessions an owner may begin on one data plane. It needs
+// one: what it was granted works once, and each costs a goroutine for a while.
+const maxSessions = 4
 
 // joined is a data plane that is set up over the control stream: it hands the
 // messages of its sessions to them.
@@ -26,6 +31,8 @@ func (j *joined) control(m *transfer.DataControl) error {
 	case link != nil:
 	case m.Session <= j.last:
 		return nil // it crossed the end of its session
+	case len(j.links) == maxSessions:
+		return fmt.Errorf("more than %d sessions", maxSessions)
 	default:
 		link = transfer.NewDataLink(m.Session, j.post)
 		j.links[m.Session] = link
