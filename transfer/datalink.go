@@ -14,6 +14,9 @@ import (
 // so only a peer that does not keep to the protocol gets there.
 const maxDataBacklog = 16 << 20
 
+// weight is what a message counts for: one without a byte takes memory too.
+func weight(msg []byte) int { return len(msg) + 64 }
+
 // DataLink is one end of the transport.Control of one session, over the control
 // stream of an edge. Whoever reads the stream calls Deliver.
 type DataLink struct {
@@ -22,7 +25,7 @@ type DataLink struct {
 
 	mu      sync.Mutex
 	queue   [][]byte
-	held    int           // bytes in queue
+	held    int           // bytes in queue, see weight
 	ended   bool          // by the other end, or the stream
 	closed  bool          // by this one
 	changed chan struct{} // holds one
@@ -45,11 +48,11 @@ func (l *DataLink) Deliver(m *DataControl) error {
 		return nil // it crossed our end
 	case m.End:
 		l.ended = true
-	case len(m.Body) > transport.MaxControl || l.held+len(m.Body) > maxDataBacklog:
+	case len(m.Body) > transport.MaxControl || l.held+weight(m.Body) > maxDataBacklog:
 		return fmt.Errorf("a message of %d bytes of session %d on top of %d", len(m.Body), l.session, l.held)
 	default:
 		l.queue = append(l.queue, m.Body)
-		l.held += len(m.Body)
+		l.held += weight(m.Body)
 	}
 	l.wake()
 	return nil
@@ -93,7 +96,7 @@ func (l *DataLink) Receive(ctx context.Context) ([]byte, error) {
 		if len(l.queue) > 0 {
 			msg := l.queue[0]
 			l.queue = l.queue[1:]
-			l.held -= len(msg)
+			l.held -= weight(msg)
 			l.mu.Unlock()
 			return msg, nil
 		}
