@@ -82,7 +82,8 @@ func TestSourceHasNoDescriptors(t *testing.T) {
 	equal(t, src, dst)
 }
 
-// A sync that fails discards the file: it is not published, and not tried again.
+// A directory whose sync fails makes its files fail: they may be under their names, and
+// whole, and are not told to be. Of the files themselves see TestP2SyncIsNotTriedAgain.
 func TestP2FailedSyncPublishesNothing(t *testing.T) {
 	t.Parallel()
 	c, f := useFarm(t, 2)
@@ -93,7 +94,7 @@ func TestP2FailedSyncPublishesNothing(t *testing.T) {
 	old := newTree(t, dst)
 	old.file("large", 100)
 	before := must(look(filepath.Join(dst, "large")))(t)
-	// Everything that is opened below dst fails to sync; the state is elsewhere.
+	// strace goes by the path itself: this is the directory, and nothing below it.
 	stop := traceCalls(t, f.daemons[1].pid(), "-P", dst, "-e", "inject=fsync,fdatasync,syncfs:error=EIO")
 	r := c.run(t, "cp", "n1:"+src, "n2:"+dst, "-o", "json")
 	trace := string(must(os.ReadFile(stop()))(t))
