@@ -90,7 +90,7 @@ a warning and exit code 5.`,
 	cmd.Flags().BoolVar(&l.active, "active", false, "only those that are not over")
 	cmd.Flags().StringVar(&l.since, "since", "", "only those that were submitted since a `time`: a duration before now (2h) or RFC 3339")
 	cmd.Flags().IntVar(&l.limit, "limit", 0, "only the newest `n` (default all)")
-	cmd.Flags().BoolVar(&l.incoming, "incoming", false, "with --node: those of which it is the target instead of the owner")
+	cmd.Flags().BoolVar(&l.incoming, "incoming", false, "those that hold a destination now, as their targets know them; with --node: as that node does")
 	return cmd
 }
 

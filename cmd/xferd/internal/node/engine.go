@@ -32,7 +32,7 @@ func (e *engine) List(ctx context.Context, q transfer.Query, after transfer.Posi
 	}
 	var out []transfer.Transfer
 	for _, in := range e.in.Incoming() {
-		if t := incoming(&in); q.Match(&t) && after.Less(transfer.PositionOf(&t)) {
+		if t := e.incoming(&in); q.Match(&t) && after.Less(transfer.PositionOf(&t)) {
 			out = append(out, t)
 		}
 	}
@@ -48,7 +48,7 @@ func (e *engine) List(ctx context.Context, q transfer.Query, after transfer.Posi
 func (e *engine) Incoming(_ context.Context, ref server.IncomingRef) (transfer.Transfer, error) {
 	for _, in := range e.in.Incoming() {
 		if in.UID == ref.UID || ref.UID == (transfer.UID{}) && in.Owner == ref.Owner && in.ID == ref.ID {
-			return incoming(&in), nil
+			return e.incoming(&in), nil
 		}
 	}
 	return transfer.Transfer{}, &transfer.Error{
@@ -70,12 +70,12 @@ func (e *engine) Abandon(ctx context.Context, uid transfer.UID) error {
 	return e.in.Abandon(ctx, uid)
 }
 
-// incoming is what a target knows of a transfer.
-func incoming(in *receiver.IncomingTransfer) transfer.Transfer {
+// incoming is what this node knows of a transfer that it is the target of.
+func (e *engine) incoming(in *receiver.IncomingTransfer) transfer.Transfer {
 	t := transfer.Transfer{
 		Owner: in.Owner, ID: in.ID, UID: in.UID, Epoch: in.Epoch, Created: in.Since, Updated: in.Since,
 		State: transfer.StateRunning, Resolved: in.Dest,
-		Spec: transfer.Spec{Source: in.Owner, Dest: in.Dest, Principal: in.Principal},
+		Spec: transfer.Spec{Source: in.Owner, Target: e.self, Dest: in.Dest, Principal: in.Principal},
 	}
 	switch {
 	case in.Paused:
