@@ -36,6 +36,7 @@ type incoming struct {
 }
 
 func newIncoming(t *Transport, edge transport.Edge, sink transport.Sink, o transport.PrepareOptions, rails []Rail) (*incoming, error) {
+	rails = rails[:min(len(rails), maxRails)]
 	params, err := json.Marshal(offer{Version: version, Rails: offerOf(rails)})
 	if err != nil {
 		return nil, err

@@ -39,6 +39,8 @@ const (
 	maxOffer = 64 << 10 // bytes
 	maxRails = 16
 	maxGIDs  = 64 // of a rail
+
+	maxOfferedGIDs = 512 // of all rails, so that they fit maxOffer
 )
 
 func parseOffer(params []byte) (*offer, error) {

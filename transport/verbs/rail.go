@@ -29,12 +29,15 @@ type offeredRail struct {
 	GIDs     []rdma.GID
 }
 
+// offerOf describes rails to a peer, with the best addresses of each: no more than
+// a peer takes.
 func offerOf(rails []Rail) []offeredRail {
 	offered := make([]offeredRail, len(rails))
+	most := min(maxGIDs, maxOfferedGIDs/max(len(rails), 1))
 	for i := range rails {
 		r := &rails[i]
 		o := offeredRail{Ethernet: r.ethernet(), LID: r.Port.LID, MTU: r.Port.ActiveMTU}
-		for _, g := range r.GIDs {
+		for _, g := range r.GIDs[:min(len(r.GIDs), most)] {
 			o.GIDs = append(o.GIDs, g.GID)
 		}
 		offered[i] = o

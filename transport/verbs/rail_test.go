@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/xferd/xferd/rdma"
+	"github.com/xferd/xferd/transport"
 )
 
 // infiniBand returns a GID of a subnet and a port in it.
@@ -59,4 +60,52 @@ func TestPathsOfInfiniBand(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A host may have more ports, and more addresses on them, than a peer takes.
+func TestOfferOfManyRailsAndAddresses(t *testing.T) {
+	var rails []Rail
+	for i := range 40 {
+		r := Rail{Port: rdma.PortAttr{Port: i + 1, LinkLayer: rdma.LinkEthernet, ActiveMTU: rdma.MTU4096}}
+		for k := range 200 {
+			r.GIDs = append(r.GIDs, rdma.GIDEntry{GID: rdma.GID(netip.AddrFrom4([4]byte{200, 200, 100 + byte(i), 50 + byte(k)}).As16())})
+		}
+		rails = append(rails, r)
+	}
+	for _, n := range []int{1, 2, 8, 9, 16, 17, 40} {
+		in, err := newIncoming(&Transport{}, transport.Edge{}, nil, transport.PrepareOptions{}, rails[:n])
+		if err != nil {
+			t.Fatal(err)
+		}
+		o, err := parseOffer(in.Grant().Params)
+		if err != nil {
+			t.Errorf("%d rails: %v", n, err)
+			continue
+		}
+		if len(o.Rails) != min(n, maxRails) || len(o.Rails) != len(in.rails) {
+			t.Errorf("%d rails: %d of %d", n, len(o.Rails), len(in.rails))
+		}
+		for i, r := range o.Rails {
+			if len(r.GIDs) == 0 || r.GIDs[0] != rails[i].GIDs[0].GID {
+				t.Errorf("%d rails: the best address is not among %d of rail %d", n, len(r.GIDs), i)
+			}
+		}
+		in.cancel(nil)
+	}
+}
+
+func TestMoreRailsThanAPeerTakes(t *testing.T) {
+	inBubble(t, setup{rails: maxRails + 2}, func(t *testing.T, r *rig) {
+		data, s := content(5*chunkSize), newStore(5*chunkSize)
+		e := r.connect(t, s)
+		if n := len(e.out.s.domains); n != maxRails {
+			t.Errorf("%d rails", n)
+		}
+		if err := <-e.start(t.Context(), data, s); err != nil {
+			t.Error(err)
+		}
+		if n := e.finish(t, data, s); n != 0 {
+			t.Errorf("%d chunks went by another path", n)
+		}
+	})
 }
