@@ -98,6 +98,7 @@ func (l *landing) open(c *connect, groups []group, slots []*slab, cells *slab, a
 			if err := d.connect(p, &l.in.t.cfg.Limits); err != nil {
 				return d.blame(err)
 			}
+			clearProbe(cells.buf.Bytes()[at*probeSize:(at+1)*probeSize], &l.in.token, at, d.path.mtu)
 			answer.Pairs[at] = d.endpoint(p)
 		}
 	}

@@ -20,8 +20,7 @@ const probeSize = 4*4096 + 64
 // errProbe: the probe was not what was sent.
 var errProbe = errors.New("a probe did not arrive as it was sent")
 
-// pattern is what the probe of a queue pair writes: bytes that neither end could
-// have left there before.
+// pattern is what the probe of a queue pair writes.
 func pattern(token *[32]byte, pair int, mtu rdma.MTU) []byte {
 	seed := *token
 	seed[0] ^= byte(pair)
@@ -42,6 +41,14 @@ func probeRequests(source *rdma.MemoryRegion, n, index int, remote uint64, key u
 	}
 	reqs[0].SGE[0], reqs[1].SGE[0] = one, rest
 	return reqs
+}
+
+// clearProbe makes the memory of a probe differ from what it will be in every byte:
+// one that is not written shows, whatever the pattern is.
+func clearProbe(memory []byte, token *[32]byte, pair int, mtu rdma.MTU) {
+	for i, b := range pattern(token, pair, mtu) {
+		memory[i] = ^b
+	}
 }
 
 // checkProbe compares what a probe left with what it had to.
