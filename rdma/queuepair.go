@@ -29,10 +29,12 @@ func (p *ProtectionDomain) CreateQueuePair(c QueuePairConfig, send, receive *Com
 		return nil, err
 	}
 	defer send.leave()
-	if err := receive.enter(); err != nil {
-		return nil, err
+	if receive != send { // entering twice would wait for a Close that waits for this
+		if err := receive.enter(); err != nil {
+			return nil, err
+		}
+		defer receive.leave()
 	}
-	defer receive.leave()
 	q := &QueuePair{dev: p.dev}
 	err := p.sys.blocking(func() (err error) {
 		q.d, q.limits, err = p.d.CreateQueuePair(c, send.d, receive.d)
