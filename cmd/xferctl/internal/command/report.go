@@ -149,6 +149,8 @@ func summary(t *xferv1.Transfer, verbose bool) []string {
 	}
 	if d := t.GetContentDigest(); len(d) > 0 {
 		out = append(out, fmt.Sprintf("  digest:     %s %x", digestWord(t.GetSpec()), d))
+	} else if t.GetSpec().GetDigest() != 0 && c.GetFilesCopied()+c.GetFilesSame() > 0 {
+		out = append(out, "  digest:     "+digestWord(t.GetSpec())+" of each file: xferctl transfers show --digests "+shortName(t.GetName()))
 	}
 	if t.GetSpec().GetDurability() == xferv1.Durability_DURABILITY_NONE {
 		out = append(out, "  durability: none: a power cut may lose what was just copied")
