@@ -2,6 +2,7 @@ package faults
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -24,8 +25,10 @@ type node struct {
 	name    string
 	home    string // holds all that is the node's
 	address string
-	seed    string // the address of the other node
-	lives   int    // begun since the last reset
+	seed    string   // the address of the other node
+	behind  string   // where it listens, if something stands before its control and data plane
+	more    []string // flags
+	lives   int      // begun since the last reset
 
 	*process
 	mu  sync.Mutex
@@ -82,11 +85,13 @@ func (n *node) start(plan, inject string) error {
 		// With -D the daemon is the process that is started here, and not strace.
 		line = []string{"strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=" + call, "-e", "signal=none", "-e", "inject=" + inject, released}
 	}
+	listen := cmp.Or(n.behind, n.address)
 	line = append(line,
 		"--name", n.name, "--state-dir", n.state(), "--export", n.data()+":rw",
-		"--advertise", n.address, "--listen-control", n.address+":7440", "--listen-data", n.address+":7441",
+		"--advertise", n.address, "--listen-control", listen+":7440", "--listen-data", listen+":7441",
 		"--listen-gossip", n.address+":7442", "--join", n.seed+":7442", "--listen-http", "", "--listen-socket", socket,
 		"--listen-socket-group", "", "--buffer-memory", "64MiB", "--log-level", "info", "--log-format", "text")
+	line = append(line, n.more...)
 	p.cmd = exec.Command(line[0], line[1:]...)
 	p.cmd.WaitDelay = time.Second // strace may hold its end of the log a moment longer
 	p.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + n.home, "TMPDIR=" + n.home, failpoint.Plan + "=" + plan, failpoint.Trace + "=" + n.trace(n.lives)}
