@@ -130,6 +130,9 @@ func serve(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "xferd: %v\n", err)
 		return exitCode(err)
 	}
+	if c.Insecure {
+		log.Warn("insecure: true: whoever reaches these ports from another host can read and write all exports", "control", n.ControlAddr(), "data", n.DataAddr())
+	}
 	log.Info("node is up", "version", version.String(), "control", n.ControlAddr(), "data", n.DataAddr(), "socket", c.Listen.Socket)
 	if err := systemd.Notify("READY=1"); err != nil {
 		log.Warn("tell the service manager", "err", err)
