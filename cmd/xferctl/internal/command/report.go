@@ -123,6 +123,9 @@ func summary(t *xferv1.Transfer, verbose bool) []string {
 		bytes := show.Size(c.GetBytesTotal()) + " in all files"
 		if c.BytesToMove != nil { // an older daemon does not tell
 			bytes = show.Size(c.GetBytesToMove()) + " would be moved of " + bytes
+			if c.GetBytesToMove() > 0 {
+				bytes = "up to " + bytes // holes count as well
+			}
 		}
 		out = append(out, "  bytes:      "+bytes)
 		return append(out, "  this was a dry run: nothing was changed")
