@@ -110,7 +110,7 @@ func (o *outgoing) fail(err error) { o.close(err) }
 func (o *outgoing) Run(ctx context.Context, f transport.Feed) error {
 	o.mu.Lock()
 	switch {
-	case o.life.Err() != nil:
+	case context.Cause(o.life) == net.ErrClosed: // what broke it before is told below
 		o.mu.Unlock()
 		return net.ErrClosed
 	case o.ran:
@@ -248,8 +248,7 @@ func (o *outgoing) stream(ctx context.Context, f transport.Feed, i int) error {
 func (o *outgoing) Close() error {
 	o.close(net.ErrClosed)
 	o.mu.Lock()
-	ran := o.ran
-	o.ran = true // Run is not to begin any more
+	ran := o.ran // it does not begin any more
 	o.mu.Unlock()
 	if ran {
 		return nil // Run ends the session
