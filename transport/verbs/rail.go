@@ -98,6 +98,7 @@ func pathTo(rails []Rail, o *offeredRail, used map[*Rail]bool, route func(netip.
 		return pathWithin(rails, o, used)
 	}
 	err := errors.New("the peer offers no address")
+	var found path // from a rail that has a path already
 	for _, g := range o.GIDs {
 		local, rerr := route(g.Addr())
 		if rerr != nil {
@@ -107,12 +108,18 @@ func pathTo(rails []Rail, o *offeredRail, used map[*Rail]bool, route func(netip.
 		for i := range rails {
 			r := &rails[i]
 			for _, e := range r.GIDs {
-				if r.ethernet() && e.GID.Addr() == local.Unmap() {
-					return path{rail: r, gid: e, remote: g}, nil
+				if !r.ethernet() || e.GID.Addr() != local.Unmap() {
+					continue
+				}
+				if found = (path{rail: r, gid: e, remote: g}); !used[r] {
+					return found, nil
 				}
 			}
 		}
 		err = fmt.Errorf("the way to %s is from %s, which is the address of no RDMA port", g, local)
+	}
+	if found.rail != nil {
+		return found, nil
 	}
 	return path{}, err
 }

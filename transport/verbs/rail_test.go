@@ -109,3 +109,35 @@ func TestMoreRailsThanAPeerTakes(t *testing.T) {
 		}
 	})
 }
+
+// An address of the peer that this node has no port to does not hide the next one,
+// and a second way over the same port is none.
+func TestPathsByRoute(t *testing.T) {
+	gid := func(a string) rdma.GID { return rdma.GID(netip.MustParseAddr(a).As16()) }
+	rail := func(port int, addrs ...string) Rail {
+		r := Rail{Port: rdma.PortAttr{Port: port, LinkLayer: rdma.LinkEthernet, ActiveMTU: rdma.MTU1024}}
+		for i, a := range addrs {
+			r.GIDs = append(r.GIDs, rdma.GIDEntry{GID: gid(a), Index: i})
+		}
+		return r
+	}
+	mine := []Rail{rail(1, "10.0.0.1", "2001:db8::1"), rail(2, "10.0.1.1")}
+	theirs := offerOf([]Rail{rail(1, "192.168.0.2", "10.0.0.2"), rail(2, "10.0.0.3", "10.0.1.2"), rail(3, "2001:db8::2")})
+	paths, err := choosePaths(mine, theirs, func(peer netip.Addr) (netip.Addr, error) {
+		switch s := peer.String(); {
+		case s == "2001:db8::2":
+			return netip.MustParseAddr("2001:db8::1"), nil
+		case s[:5] == "10.0.":
+			return netip.MustParseAddr(s[:7] + "1"), nil
+		}
+		return netip.MustParseAddr("192.168.0.1"), nil // of no RDMA port
+	})
+	if err != nil || len(paths) != 2 {
+		t.Fatalf("%+v %v", paths, err)
+	}
+	for i, want := range []string{"10.0.0.2", "10.0.1.2"} {
+		if p := paths[i]; p.remote != gid(want) || p.rail != &mine[i] || p.peer != i {
+			t.Errorf("%d: %s from %s to rail %d", i, p.remote, p.rail.GIDs[0].GID, p.peer)
+		}
+	}
+}
