@@ -45,11 +45,7 @@ func newNetwork(t *testing.T, data, control proxy.Config, more ...string) *netwo
 	}
 	x := &network{run: newRun(r, bigScenario(), plan{}), t: t}
 	n := r.nodes[target]
-	far, err := newRig(newDir(t)) // for an address
-	if err != nil {
-		t.Fatal(err)
-	}
-	n.behind = far.nodes[target].address
+	n.behind = nextAddresses()[0]
 	r.nodes[owner].more, n.more = more, more
 	for _, p := range []struct {
 		to   **proxy.Proxy

@@ -37,12 +37,18 @@ const (
 // addresses counts the pairs of loopback addresses that were given out.
 var addresses atomic.Uint32
 
+// nextAddresses are two that nobody has.
+func nextAddresses() [2]string {
+	pid, n := os.Getpid(), int(2*addresses.Add(1))
+	address := func(n int) string { return fmt.Sprintf("127.%d.%d.%d", 200+pid%50, (pid/50+n/250)%256, 1+n%250) }
+	return [2]string{address(n), address(n + 1)}
+}
+
 func newRig(dir string) (*rig, error) {
-	pid, n := os.Getpid(), 2*addresses.Add(1)
-	address := func(k uint32) string { return fmt.Sprintf("127.%d.%d.%d", 200+pid%50, (pid/50)%256, n+k) }
+	address := nextAddresses()
 	r := &rig{dir: dir}
 	for i, name := range []string{"n1", "n2"} {
-		r.nodes[i] = &node{name: name, home: filepath.Join(dir, name), address: address(uint32(i)), seed: address(uint32(1 - i))}
+		r.nodes[i] = &node{name: name, home: filepath.Join(dir, name), address: address[i], seed: address[1-i]}
 		if err := os.MkdirAll(r.nodes[i].data(), 0o755); err != nil {
 			return nil, err
 		}

@@ -88,17 +88,27 @@ func TestStallEndsByTheWatchdog(t *testing.T) {
 			if what == "target" {
 				s.off.Store(true)
 			}
-			pid := make(chan int, 1)
-			var stopped sync.Once
+			pid, stopped := make(chan int, 1), make(chan error, 1)
+			var once sync.Once
 			x := newNetwork(t, proxy.Config{Judge: func(p *proxy.Part) proxy.Verdict {
 				if what == "target" && p.Place == proxy.Payload && p.Chunk >= 2 {
-					stopped.Do(func() { _ = syscall.Kill(<-pid, syscall.SIGSTOP) })
+					once.Do(func() { stopped <- syscall.Kill(<-pid, syscall.SIGSTOP) })
 				}
 				return s.judge(p)
 			}}, proxy.Config{}, "--times-stall=2s")
 			process := x.nodes[target].cmd.Process
 			pid <- process.Pid
+			t.Cleanup(func() {
+				if t.Failed() {
+					t.Logf("%d connections of the data plane\n%s\n%s", x.data.Conns(), tail(x.nodes[owner].text()), tail(x.nodes[target].text()))
+				}
+			})
 			x.fails("STALLED")
+			if what == "target" {
+				if err := <-stopped; err != nil {
+					t.Error(err)
+				}
+			}
 			s.off.Store(true)
 			if what == "data" {
 				x.data.Release()
