@@ -175,7 +175,6 @@ const (
 // budget is how often what nobody wants may still happen.
 type budget struct {
 	ownerDeaths, targetDeaths, submits, cancels, pauses, changes, doubles, lapses, sweeps, patience, strangers, cuts uint8
-	epochs                                                                                                           uint8
 }
 
 // history is what was shown to people, and cannot be taken back.
