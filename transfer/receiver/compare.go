@@ -32,6 +32,12 @@ func (e *edge) entryDigests(m *transfer.EntryDigests) {
 
 func (e *edge) compare(f *file, theirs []transport.Digest) {
 	same, err := e.sameDigests(f, theirs)
+	e.looked(f, same, transfer.PhaseCompare, err)
+}
+
+// looked goes on with an entry whose file at the destination was read in a worker:
+// its content stays where it is the same, and is had again where it is not.
+func (e *edge) looked(f *file, same bool, phase transfer.Phase, err error) {
 	if e.busy.Err() != nil {
 		return // the edge is ending: the entry stays without a result
 	}
@@ -56,7 +62,7 @@ func (e *edge) compare(f *file, theirs []transport.Digest) {
 	}
 	switch {
 	case err != nil:
-		e.fail(f, e.entryFailure(err, transfer.PhaseCompare, &f.e))
+		e.fail(f, e.entryFailure(err, phase, &f.e))
 	case done:
 		e.report(res)
 	}

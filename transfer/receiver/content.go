@@ -40,35 +40,10 @@ func (e *edge) unexpected(f *file, sum string) bool {
 // digestHere does the same for a file whose content stays, in a worker.
 func (e *edge) digestHere(f *file) {
 	sum, same, err := e.contentHere(f)
-	if e.busy.Err() != nil {
-		return // the edge is ending: the entry stays without a result
-	}
-	e.mu.Lock()
-	if f.giveUp != nil || f.restart != nil {
-		f.phase = phaseWanted
-		next := e.settle(f)
-		e.mu.Unlock()
-		next()
-		return
-	}
-	e.mu.Unlock()
-	var res transfer.Result
-	var done bool
-	switch {
-	case err != nil:
-	case !same || e.unexpected(f, sum):
-		f.change |= transfer.ChangeContent
-		res, done, err = e.need(f)
-	default:
+	if same = same && !e.unexpected(f, sum); same {
 		f.content = sum
-		res, done, err = e.keepContent(f)
 	}
-	switch {
-	case err != nil:
-		e.fail(f, e.entryFailure(err, transfer.PhaseVerify, &f.e))
-	case done:
-		e.report(res)
-	}
+	e.looked(f, same, transfer.PhaseVerify, err)
 }
 
 // contentHere reads the file that is at the name. It is not the same when it is
