@@ -3,7 +3,6 @@ package fsroot
 import (
 	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -15,15 +14,11 @@ import (
 // onDisks runs a test on file systems with direct I/O: images of ext4 and xfs, and
 // the one of the test's directory if it is one.
 func onDisks(t *testing.T, f func(t *testing.T, dir string)) {
-	t.Run("here", func(t *testing.T) {
-		dir := t.TempDir()
-		if !direct(dir) {
-			t.Skip("the file system of the test's directory has no direct I/O")
-		}
-		f(t, dir)
-	})
+	if dir := t.TempDir(); direct(dir) {
+		t.Run("here", func(t *testing.T) { f(t, dir) })
+	}
 	for _, kind := range []string{"ext4", "xfs"} {
-		t.Run(kind, func(t *testing.T) { f(t, image(t, kind, 400)) })
+		t.Run(kind, func(t *testing.T) { f(t, needs.Disk(t, kind, 400)) })
 	}
 }
 
@@ -38,38 +33,9 @@ func direct(dir string) bool {
 	return ok
 }
 
-// image mounts a fresh file system of so many MiB.
-func image(t *testing.T, kind string, mib int64) string {
-	t.Helper()
-	needs.Root(t)
-	mkfs := "mkfs." + kind
-	needs.Program(t, mkfs)
-	dir := t.TempDir()
-	file, mnt := filepath.Join(dir, "image"), filepath.Join(dir, "mnt")
-	img, err := os.Create(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(img.Truncate(mib<<20), img.Close(), os.Mkdir(mnt, 0o755)); err != nil {
-		t.Fatal(err)
-	}
-	if out, err := exec.Command(mkfs, "-q", file).CombinedOutput(); err != nil {
-		t.Fatalf("%s: %v\n%s", mkfs, err, out)
-	}
-	if out, err := exec.Command("mount", "-o", "loop", file, mnt).CombinedOutput(); err != nil {
-		needs.Missing(t, "a loop device cannot be mounted: %v, %s", err, out)
-	}
-	t.Cleanup(func() {
-		if out, err := exec.Command("umount", mnt).CombinedOutput(); err != nil {
-			t.Errorf("umount: %v, %s", err, out)
-		}
-	})
-	return mnt
-}
-
 // A disk that is full says so, at the write.
 func TestDirectIOWithoutSpace(t *testing.T) {
-	f := newFile(t, image(t, "ext4", 16))
+	f := newFile(t, needs.Disk(t, "ext4", 16))
 	d := NewDirectIO(0)
 	mem := slab(t, 1<<20)
 	for i := range 64 {

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/xferd/xferd/test/needs"
 )
 
 // export opens one directory as a writable export.
@@ -49,7 +51,7 @@ func eachFS(t *testing.T, test func(t *testing.T, dir string)) {
 	t.Run("shm", func(t *testing.T) {
 		dir, err := os.MkdirTemp("/dev/shm", "fsroot-test-")
 		if err != nil {
-			t.Skipf("no tmpfs: %v", err)
+			needs.Missing(t, "no tmpfs: %v", err)
 		}
 		t.Cleanup(func() { os.RemoveAll(dir) })
 		test(t, dir)

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/xferd/xferd/test/needs"
 )
 
 func TestReadDir(t *testing.T) {
@@ -199,10 +201,7 @@ func TestRemoveAll(t *testing.T) {
 func TestRemoveAllStopsAtMounts(t *testing.T) {
 	d, dir := top(t)
 	must(t, os.MkdirAll(dir+"/tree/mnt", 0o755))
-	if err := unix.Mount("tmpfs", dir+"/tree/mnt", "tmpfs", 0, "size=1m"); err != nil {
-		t.Skipf("cannot mount: %v", err)
-	}
-	defer unix.Unmount(dir+"/tree/mnt", unix.MNT_DETACH)
+	needs.TmpfsAt(t, dir+"/tree/mnt", "size=1m")
 	write(t, dir+"/tree/mnt/kept", "x")
 	wantErr(t, "RemoveAll", d.RemoveAll("tree"), unix.EBUSY)
 	if !exists(dir + "/tree/mnt/kept") {

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/xferd/xferd/internal/fsroot"
+	"github.com/xferd/xferd/test/needs"
 	"github.com/xferd/xferd/transfer"
 )
 
@@ -70,10 +71,7 @@ func TestDirectorySwappedForALink(t *testing.T) {
 func TestOneFS(t *testing.T) {
 	top := tree(t, "d/a", "d/m/hidden")
 	mnt := filepath.Join(top, "d/m")
-	if err := unix.Mount("none", mnt, "tmpfs", 0, "size=64k"); err != nil {
-		t.Skipf("mounting a tmpfs: %v", err)
-	}
-	defer unix.Unmount(mnt, unix.MNT_DETACH)
+	needs.TmpfsAt(t, mnt, "size=64k")
 	if err := os.WriteFile(filepath.Join(mnt, "inside"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +90,7 @@ func TestXattrs(t *testing.T) {
 	top := tree(t, "d/f")
 	for _, name := range []string{"d", "d/f"} {
 		if err := unix.Setxattr(filepath.Join(top, name), "user.k", []byte(name), 0); err != nil {
-			t.Skipf("no extended attributes here: %v", err)
+			needs.Missing(t, "no extended attributes here: %v", err)
 		}
 	}
 	for keep, want := range map[transfer.Preserve]int{transfer.PreserveDefault: 0, transfer.PreserveArchive: 2, transfer.PreserveACLs: 0} {
@@ -120,10 +118,7 @@ func TestAttributesOfTheSystem(t *testing.T) {
 	top := tree(t, "d/f")
 	for _, name := range []string{fsroot.Capability, "trusted.x"} {
 		if err := unix.Setxattr(filepath.Join(top, "d/f"), name, []byte{1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, 0); err != nil {
-			if os.Getenv("XFER_REQUIRE_RIGS") != "" {
-				t.Fatal(err)
-			}
-			t.Skipf("SKIP %s: %v", name, err)
+			needs.Missing(t, "%s cannot be set: %v", name, err)
 		}
 	}
 	c, _, err := run(t, top, transfer.Spec{Sources: sources("d/f"), Preserve: transfer.PreserveArchive}, nil)

@@ -135,6 +135,7 @@ func (f *fileFeed) Done(c *transport.Chunk, _ []transport.Verdict) {
 
 // fileSink lands everything in one file.
 type fileSink struct {
+	dir      string // where dst is made, where the sink does not bring it
 	dst      *os.File
 	unsynced bool
 }

@@ -57,7 +57,11 @@ func moveBy(t *testing.T, cfg Config, sink fileSink, verify bool, sizes ...int) 
 	go func() { done <- tr.Run(ctx) }()
 	defer func() { cancel(); <-done }()
 
-	dst, err := os.CreateTemp(t.TempDir(), "")
+	dir := sink.dir
+	if dir == "" {
+		dir = t.TempDir()
+	}
+	dst, err := os.CreateTemp(dir, "")
 	if err != nil {
 		t.Fatal(err)
 	}
