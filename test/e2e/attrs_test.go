@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/xferd/xferd/test/needs"
 )
 
 const (
@@ -21,7 +23,7 @@ func (tr *tree) xattrs() {
 		tr.t.Helper()
 		err := unix.Lsetxattr(path, name, value, 0)
 		if errors.Is(err, unix.ENOTSUP) {
-			missing(tr.t, "a file system with extended attributes and ACLs in "+scratch)
+			needs.Missing(tr.t, "no file system with extended attributes and ACLs in %s", scratch)
 		}
 		if err != nil {
 			tr.t.Fatalf("set %s of %s: %v", name, path, err)

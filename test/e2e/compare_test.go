@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/xferd/xferd/test/needs"
 )
 
 // facts are all that a copy with -a must keep of one entry.
@@ -215,7 +217,7 @@ func xattrsOf(path string) (string, error) {
 func judge(t testing.TB, src, dst string, more ...string) {
 	t.Helper()
 	args := append([]string{"-n", "-aHAXc", "--delete", "--itemize-changes", "--modify-window=-1"}, more...)
-	cmd := exec.Command(needProgram(t, "rsync"), append(args, src+"/", dst+"/")...)
+	cmd := exec.Command(needs.Program(t, "rsync"), append(args, src+"/", dst+"/")...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	xferv1 "github.com/xferd/xferd/api/xfer/v1"
+	"github.com/xferd/xferd/test/needs"
 )
 
 // A tree with all that a tree can have is copied with -a; rsync must find no
@@ -61,7 +62,7 @@ func checkEverything(t *testing.T, src, dst string) {
 // Special files are made when they are asked for.
 func TestSpecialFilesWhenAskedFor(t *testing.T) {
 	t.Parallel()
-	needRoot(t)
+	needs.Root(t)
 	c, dirs := useShared(t)
 	src, dst := filepath.Join(dirs[0], "tree"), filepath.Join(dirs[1], "tree")
 	tree := newTree(t, src)
@@ -97,7 +98,7 @@ func TestPlainCopyKeepsTheDefaults(t *testing.T) {
 // owner: the bit is not kept, which is counted and is exit 5.
 func TestP9SetuidIsNotGivenToAnotherOwner(t *testing.T) {
 	t.Parallel()
-	needRoot(t)
+	needs.Root(t)
 	c, dirs := useShared(t)
 	src, dst := filepath.Join(dirs[0], "f"), filepath.Join(dirs[1], "f")
 	tree := newTree(t, dirs[0])

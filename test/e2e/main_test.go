@@ -101,32 +101,6 @@ func newDir(t testing.TB) string {
 	return dir
 }
 
-// missing tells that a test cannot run here: a failure where the rigs must be
-// there, else one line.
-func missing(t testing.TB, what string) {
-	t.Helper()
-	if os.Getenv("XFER_REQUIRE_RIGS") == "1" {
-		t.Fatalf("%s is missing, and XFER_REQUIRE_RIGS=1; make deps installs it", what)
-	}
-	t.Skipf("SKIP %s: %s is missing (make deps)", t.Name(), what)
-}
-
-func needProgram(t testing.TB, name string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		missing(t, name)
-	}
-	return path
-}
-
-func needRoot(t testing.TB) {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		missing(t, "root")
-	}
-}
-
 // environ is the environment of the programs under test: nothing of the
 // developer's settings.
 func environ(more ...string) []string {

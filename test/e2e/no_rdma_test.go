@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/xferd/xferd/test/needs"
 )
 
 // Where there is no RDMA the same programs copy by TCP and say once why; what
@@ -65,8 +67,8 @@ func TestP9NoRDMA(t *testing.T) {
 // hideLibrary is a command that runs others where libibverbs cannot be loaded.
 func hideLibrary(t *testing.T) []string {
 	t.Helper()
-	needRoot(t)
-	unshare := needProgram(t, "unshare")
+	needs.Root(t)
+	unshare := needs.Program(t, "unshare")
 	out, err := exec.Command("sh", "-c", "PATH=$PATH:/sbin:/usr/sbin ldconfig -p").Output()
 	if err != nil {
 		t.Fatal(err)

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/xferd/xferd/test/needs"
 )
 
 // What is told to be done is on the disk: the file is synced before it gets its
@@ -116,7 +118,7 @@ func TestP7ExchangedLinksNeverEscape(t *testing.T) {
 // Nobody but root and the daemon's own user may call, before there are rules.
 func TestP8OtherUsersMayNotCall(t *testing.T) {
 	t.Parallel()
-	needRoot(t)
+	needs.Root(t)
 	c, f := useFarm(t, 1)
 	src := newTree(t, f.daemons[0].data).file("f", 10)
 	dst := filepath.Join(f.daemons[0].data, "copy")

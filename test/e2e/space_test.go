@@ -13,17 +13,18 @@ import (
 	"golang.org/x/sys/unix"
 
 	xferv1 "github.com/xferd/xferd/api/xfer/v1"
+	"github.com/xferd/xferd/test/needs"
 )
 
 // small mounts a tmpfs at dir for the test.
 func small(t *testing.T, dir, options string) {
 	t.Helper()
-	needRoot(t)
+	needs.Root(t)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, options); err != nil {
-		missing(t, "the right to mount a tmpfs ("+err.Error()+")")
+		needs.Missing(t, "a tmpfs cannot be mounted: %v", err)
 	}
 	t.Cleanup(func() {
 		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
@@ -175,7 +176,7 @@ func fill(t *testing.T, path string) {
 // A node's user may not read the source or write the destination.
 func TestPermissionsOfTheDaemon(t *testing.T) {
 	t.Parallel()
-	needRoot(t)
+	needs.Root(t)
 	f := &farm{dir: newDir(t), uid: 65534}
 	t.Cleanup(func() {
 		if err := f.stop(); err != nil {

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	xferv1 "github.com/xferd/xferd/api/xfer/v1"
+	"github.com/xferd/xferd/test/needs"
 )
 
 // thinDisk mounts an ext4 at dir whose image lies on a tmpfs that is smaller: the file
@@ -19,15 +20,15 @@ import (
 // gives the disk its room, and is where the file system comes back after it.
 func thinDisk(t *testing.T, dir, image, room string) (grow func()) {
 	t.Helper()
-	needRoot(t)
-	mkfs, mount := needProgram(t, "mkfs.ext4"), needProgram(t, "mount")
+	needs.Root(t)
+	mkfs, mount := needs.Program(t, "mkfs.ext4"), needs.Program(t, "mount")
 	backing := newDir(t)
 	small(t, backing, "size="+room)
 	file := filepath.Join(backing, "image")
 	run := func(name string, args ...string) {
 		t.Helper()
 		if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
-			missing(t, "a loop device with an ext4 ("+name+": "+strings.TrimSpace(string(out))+")")
+			needs.Missing(t, "no loop device with an ext4: %s: %s", name, strings.TrimSpace(string(out)))
 		}
 	}
 	run("truncate", "-s", image, file)

@@ -8,13 +8,15 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/xferd/xferd/test/needs"
 )
 
 // traceCalls has strace write down the system calls of a process, until the
 // function that it returns is called, which gives the name of the file.
 func traceCalls(t *testing.T, pid int, options ...string) (stop func() string) {
 	t.Helper()
-	strace := needProgram(t, "strace")
+	strace := needs.Program(t, "strace")
 	out := filepath.Join(newDir(t), "trace")
 	args := append([]string{"-f", "-q", "-e", "signal=none", "-o", out, "-p", strconv.Itoa(pid)}, options...)
 	trace, err := start("strace", os.Environ(), strace, args...)
@@ -23,7 +25,7 @@ func traceCalls(t *testing.T, pid int, options ...string) (stop func() string) {
 	}
 	t.Cleanup(trace.kill)
 	if !attached(pid, trace) {
-		missing(t, "the right to trace a process ("+strings.TrimSpace(trace.stderr.String())+")")
+		needs.Missing(t, "a process may not be traced: %s", strings.TrimSpace(trace.stderr.String()))
 	}
 	return func() string {
 		_ = trace.signal(syscall.SIGINT)
