@@ -225,10 +225,18 @@ type Finished struct {
 	// Checked is the weakest verification of all files that were written, where
 	// that is not what was asked.
 	Checked Checked
+	// Complete: what Finish asks for was done to its last step. An Abort that came
+	// after it changes nothing any more.
+	Complete bool
 }
 
-// Pong answers Ping.
-type Pong struct{ Seq uint64 }
+// Pong answers Ping, and comes unasked (Seq 0) when Waiting changed.
+type Pong struct {
+	Seq uint64
+	// Waiting is what the target waits for before it goes on, nil for nothing: it
+	// is there, and nothing is lost.
+	Waiting *Error
+}
 
 func (*DataControl) toTarget()  {}
 func (*DataControl) toOwner()   {}

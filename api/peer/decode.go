@@ -181,9 +181,9 @@ func decodeToOwner(p *peerv1.ToOwner) (transfer.ToOwner, error) {
 		return &transfer.Results{Results: list}, nil
 	case *peerv1.ToOwner_Finished:
 		f := m.Finished
-		return &transfer.Finished{Deleted: f.GetDeleted(), Err: decodeError(f.GetErr()), Stats: decodeStats(f.GetStats()), Checked: decodeChecked(f)}, nil
+		return &transfer.Finished{Deleted: f.GetDeleted(), Err: decodeError(f.GetErr()), Stats: decodeStats(f.GetStats()), Checked: decodeChecked(f), Complete: f.GetComplete()}, nil
 	case *peerv1.ToOwner_Pong:
-		return &transfer.Pong{Seq: m.Pong.GetSeq()}, nil
+		return &transfer.Pong{Seq: m.Pong.GetSeq(), Waiting: decodeError(m.Pong.GetWaiting())}, nil
 	case *peerv1.ToOwner_DataControl:
 		return decodeDataControl(m.DataControl)
 	}

@@ -118,10 +118,10 @@ func encodeToOwner(m transfer.ToOwner) *peerv1.ToOwner {
 	case *transfer.DataFenced:
 		return &peerv1.ToOwner{Message: &peerv1.ToOwner_DataFenced{DataFenced: encodeFenced(m)}}
 	case *transfer.Finished:
-		p := &peerv1.Finished{Deleted: m.Deleted, Err: encodeError(m.Err), Stats: encodeStats(&m.Stats), Verify: string(m.Checked.Verify), VerifyReason: string(m.Checked.Reason)}
+		p := &peerv1.Finished{Deleted: m.Deleted, Err: encodeError(m.Err), Stats: encodeStats(&m.Stats), Verify: string(m.Checked.Verify), VerifyReason: string(m.Checked.Reason), Complete: m.Complete}
 		return &peerv1.ToOwner{Message: &peerv1.ToOwner_Finished{Finished: p}}
 	case *transfer.Pong:
-		return &peerv1.ToOwner{Message: &peerv1.ToOwner_Pong{Pong: &peerv1.Pong{Seq: m.Seq}}}
+		return &peerv1.ToOwner{Message: &peerv1.ToOwner_Pong{Pong: &peerv1.Pong{Seq: m.Seq, Waiting: encodeError(m.Waiting)}}}
 	case *transfer.DataControl:
 		return &peerv1.ToOwner{Message: &peerv1.ToOwner_DataControl{DataControl: encodeDataControl(m)}}
 	}

@@ -103,6 +103,8 @@ func toOwnerSamples() []transfer.ToOwner {
 			ReadTime: time.Second, HashTime: 10, WireTime: 11, PlaceTime: 12, PaceTime: 13,
 		}, Checked: transfer.Checked{Verify: transfer.VerifyStore, Reason: transfer.CacheNotDropped}},
 		&transfer.Finished{},
+		&transfer.Finished{Complete: true},
 		&transfer.Pong{Seq: 1},
+		&transfer.Pong{Waiting: sampleError},
 	}
 }

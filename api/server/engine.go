@@ -58,10 +58,10 @@ type Engine interface {
 	// Cancel asks for the end of a transfer and returns it, CANCELLING or
 	// CANCELLED. purge drops its partials as well. One that is CANCELLED
 	// (or CANCELLING) already is returned as it is; for others that are over
-	// the error is ALREADY_FINISHED. ALREADY_COMMITTED is for an engine that
-	// stores its decision before it carries it out: where the record of the end
-	// is the decision itself, there is no moment between the two. by is who
-	// asked.
+	// the error is ALREADY_FINISHED, and ALREADY_COMMITTED where the target has
+	// done everything and only the record of it is missing. A transfer that is
+	// CANCELLING ends by its results after all where the target was done before
+	// the cancel reached it. by is who asked.
 	Cancel(ctx context.Context, id string, purge bool, by string) (transfer.Transfer, error)
 
 	// Pause asks a QUEUED or RUNNING transfer to stop, keeping all it has.

@@ -37,6 +37,8 @@ func (x *run) judge(ctx context.Context, t *xferv1.Transfer) error {
 		if err := x.s.after.equal(x.dst); err != nil {
 			return fmt.Errorf("SUCCEEDED: %w", err)
 		}
+	case s == xferv1.State_STATE_CANCELLED && x.plan.late():
+		return errors.New("CANCELLED, and the target had done everything before the cancel came")
 	case s == xferv1.State_STATE_CANCELLED && x.held && !x.plan.pause:
 		if err := x.judgeCancelled(ctx); err != nil {
 			return fmt.Errorf("CANCELLED: %w", err)

@@ -36,6 +36,7 @@ var points = []string{
 	"receiver/batch",
 	"receiver/committed",
 	"receiver/committing",
+	"receiver/complete",
 	"receiver/delete",
 	"receiver/deleted",
 	"receiver/deleted-one",

@@ -19,6 +19,7 @@ type rules struct {
 	noLock      bool // the stranger is not in the way
 	keepStrays  bool // a restart does not look for temps
 	cancelsLate bool // a cancel leaves the lock
+	cancelWins  bool // a cancel counts, whatever the target had done before
 	losesDirs   bool // who goes on with a partial does not know that its directories were made
 }
 

@@ -50,6 +50,9 @@ func (w *world) opens(epoch uint8) bool {
 // copied marks an Open that comes again, on a stream that nobody listens to.
 const copied = 1
 
+// complete marks a Finished: all was done that Finish asks for.
+const complete = 1
+
 // isNext says whether a message may arrive now.
 func (w *world) isNext(g message) bool {
 	e, a := &w.target.edge, &w.owner.try

@@ -59,6 +59,7 @@ func (m *model) ownerRuns(w world, yield yield) {
 	case w.left.ownerDeaths > 0:
 		to := w
 		to.left.ownerDeaths--
+		to.seen.told = false // it was not in a record
 		to.owner = ownerSide{stored: o.stored, uid: o.uid, disk: o.disk}
 		yield("the owner dies", to)
 	}
@@ -318,7 +319,7 @@ func (m *model) hear(to *world, g message) {
 	case mResult:
 		a.result = g.arg
 	case mFinished:
-		m.heardEnd(to)
+		m.heardEnd(to, g.arg == complete)
 	case mRefused:
 		switch a.phase {
 		case releasing:
@@ -335,12 +336,16 @@ func (m *model) hear(to *world, g message) {
 }
 
 // heardEnd is the target's last word.
-func (m *model) heardEnd(to *world) {
+func (m *model) heardEnd(to *world, all bool) {
 	o := &to.owner
 	a := &o.try
-	switch a.phase {
-	case finishing:
+	to.seen.told = to.seen.told || all
+	switch {
+	case a.phase == finishing, a.phase == aborting && all && !m.cancelWins:
 		a.end, a.phase = endedWell, over
+		return
+	}
+	switch a.phase {
 	case aborting:
 		a.end, a.confirmed, a.phase = endedStopped, a.asked, over
 	case releasing: // tell

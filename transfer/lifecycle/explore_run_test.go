@@ -106,6 +106,7 @@ func TestExplorerFindsBrokenRules(t *testing.T) {
 		{"what was sent counts as published", rules{trustsSent: true}, "nothing happens"},
 		{"locks of others do not count", rules{noLock: true}, "a stranger"},
 		{"a restart leaves temps", rules{keepStrays: true}, "deaths"},
+		{"a cancel wins over the end", rules{cancelWins: true}, "cancel and deaths"},
 		{"a cancel leaves the lock", rules{cancelsLate: true}, "cancel and deaths"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -32,6 +32,12 @@ func (m *model) targetRuns(w world, yield yield) {
 	}
 	switch t.edge.phase {
 	case serving:
+		if t.edge.how == howFinishing {
+			to := w
+			to.target.edge.phase, to.target.edge.how = resting, howFinished
+			yield("the metadata of the directory is done", to)
+			return
+		}
 		m.publish(w, yield)
 	default:
 		m.end(w, yield)
@@ -125,7 +131,11 @@ func (m *model) end(w world, yield yield) {
 
 // over says Finished, as far as it gets.
 func (m *model) over(w *world) {
-	w.answer(message{kind: mFinished})
+	end := message{kind: mFinished}
+	if w.target.edge.how == howFinished {
+		end.arg = complete
+	}
+	w.answer(end)
 	w.target.edge = edgeSide{}
 }
 
@@ -252,7 +262,7 @@ func (m *model) told(to *world, g message) {
 		to.temp, e.bad, e.entry = file{}, true, answered
 		to.answer(message{kind: mResult, arg: failedToCome})
 	case mFinish:
-		e.phase, e.how = resting, howFinished
+		e.how = howFinishing
 	case mAbort:
 		e.phase = resting
 		e.how = map[transfer.End]uint8{transfer.EndPause: howPaused, transfer.EndCancel: howCancelled, transfer.EndPurge: howPurged}[transfer.End(g.arg)]

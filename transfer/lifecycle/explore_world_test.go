@@ -148,6 +148,7 @@ const (
 	howCancelled
 	howPurged
 	howFinished
+	howFinishing // Finish came: metadata of directories, which an Abort stops
 )
 
 type file struct {
@@ -185,6 +186,7 @@ type history struct {
 	file  bool  // something came under the final name, or was there
 	fresh bool  // the directory was not there before
 	stole bool  // it was renamed while the stranger held the destination
+	told  bool  // the owner was told that all was done, and lives
 }
 
 type message struct{ kind, epoch, number, arg uint8 }
@@ -276,6 +278,8 @@ func check(w *world) error {
 		return fmt.Errorf("the transfer was %s, and is %s", shown, stateOf(o.disk.state))
 	case shown == transfer.StateSucceeded && (w.final[0] == 0 || w.final[0] == oldFile):
 		return errors.New("P2: SUCCEEDED, and nothing was published")
+	case w.seen.told && shown == transfer.StateCancelled:
+		return errors.New("P6: CANCELLED, and the target had said that all was done")
 	case idleTarget && w.temp.on:
 		return errors.New("a temporary file that nobody has a record of")
 	}

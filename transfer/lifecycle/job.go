@@ -3,6 +3,7 @@ package lifecycle
 import (
 	"container/list"
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"sync"
@@ -55,6 +56,8 @@ type job struct {
 	// before an edge is opened, and falls when the target said that it let go.
 	holds  bool
 	waited transfer.Reason // that the log was told of, while it waits
+	// committed: the attempt came to its end, of which the record is not stored yet.
+	committed bool
 }
 
 func (e *Engine) newJob(r record) *job {
@@ -109,6 +112,12 @@ func (j *job) stepTo(ctx context.Context, on event, result transfer.State, chang
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	to, refused := next(j.t.State, on, result)
+	if refused == nil && on == evCancel && j.committed && j.t.State != transfer.StateCancelling {
+		refused = &transfer.Error{
+			Reason: transfer.AlreadyCommitted, Side: transfer.SideOwner,
+			Err: errors.New("everything is done at the target, and only the record of it is missing"),
+		}
+	}
 	if refused != nil {
 		refused.Node, refused.Path = j.e.cfg.Node, ""
 		return j.t.State, refused

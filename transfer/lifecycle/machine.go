@@ -40,8 +40,9 @@ const ending transfer.State = "(by result)"
 // operation is refused with BAD_STATE, or ALREADY_FINISHED in a terminal state.
 //
 // A cancel that comes while an attempt runs does not decide anything: if the
-// attempt finished first, the transfer succeeded. The one stored record of the
-// terminal state is the decision.
+// target says that all was done before the cancel reached it, the transfer
+// succeeded. The one stored record of the terminal state is the decision; a cancel
+// between that word of the target and the record is refused with ALREADY_COMMITTED.
 var machine = map[transition]transfer.State{
 	{transfer.StateQueued, evAdmit}:  transfer.StateRunning,
 	{transfer.StateQueued, evPause}:  transfer.StatePaused,

@@ -247,3 +247,28 @@ func TestChangesTellEveryEnd(t *testing.T) {
 		}
 	})
 }
+
+// A cancel that comes when the edge came to its end, and only the record of that is
+// missing, is refused; one that came before ends by what the target did.
+func TestCancelAfterTheTargetHasDoneEverything(t *testing.T) {
+	inBubble(t, func(t *testing.T, dir string) {
+		r := newRig(t, dir)
+		defer r.stop()
+		r.submit("a")
+		edge := <-r.edges
+		j, err := r.e.job("a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		j.learn(false, &sender.Summary{}, nil) // as attempt does after the edge's end
+		got, err := r.e.Cancel(t.Context(), "a", false, "")
+		if transfer.ReasonOf(err) != transfer.AlreadyCommitted || got.State != transfer.StateRunning {
+			t.Errorf("between the end and its record: %s, %v", got.State, err)
+		}
+		edge.end <- good
+		r.want("a", transfer.StateSucceeded)
+		if _, err := r.e.Cancel(t.Context(), "a", false, ""); transfer.ReasonOf(err) != transfer.AlreadyFinished {
+			t.Errorf("after it: %v", err)
+		}
+	})
+}

@@ -23,12 +23,19 @@ const (
 func (j *job) learn(held bool, s *sender.Summary, err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	j.committed = err == nil
 	switch {
 	case err == nil, s.Confirmed == transfer.EndPurge, s.Confirmed == transfer.EndCancel && !j.purge:
 		j.holds = false
 	case s.Refused:
 		j.holds = held
 	}
+}
+
+func (j *job) setCommitted(is bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.committed = is
 }
 
 // owes reports whether the target may hold the destination.

@@ -107,6 +107,7 @@ func (j *job) attempt(ctx context.Context, w *watchdog) (moved bool, err error) 
 	j.setEdge(nil)
 	stop()
 	j.learn(held, &summary, runErr)
+	defer j.setCommitted(false)
 	if err := obs.close(); err != nil {
 		return obs.moved(), storeError(err, j.e.cfg.Node)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/xferd/xferd/internal/failpoint"
 	"github.com/xferd/xferd/transfer"
 	"github.com/xferd/xferd/transport"
 )
@@ -81,19 +82,25 @@ func (l *loop) run() ending {
 		}
 		l.heard = time.Now()
 		if end := l.handle(m); end != nil {
-			l.awaitFinish()
+			if fin := l.awaitFinish(); fin != nil && fin.Complete && end.how != endLost {
+				// The abort came when nothing was left to stop.
+				return ending{how: endFinished, finished: fin}
+			}
 			return *end
 		}
 	}
 }
 
-// awaitFinish stops a finish that runs and waits for it.
-func (l *loop) awaitFinish() {
-	if l.finishing != nil {
-		l.stopFinish()
-		<-l.finishing
-		l.finishing = nil
+// awaitFinish stops a finish that runs, waits for it, and returns what it came
+// to; nil where there was none.
+func (l *loop) awaitFinish() *transfer.Finished {
+	if l.finishing == nil {
+		return nil
 	}
+	l.stopFinish()
+	fin := <-l.finishing
+	l.finishing = nil
+	return fin
 }
 
 // lost is the end of an edge that nobody asked for.
@@ -204,7 +211,12 @@ func (l *loop) startFinish() *ending {
 	ctx, l.stopFinish = context.WithCancel(l.ctx)
 	done := make(chan *transfer.Finished, 1)
 	l.finishing = done
-	go func() { done <- l.finish(ctx) }()
+	go func() {
+		fin := l.finish(ctx)
+		fin.Complete = ctx.Err() == nil
+		failpoint.Hit("receiver/complete")
+		done <- fin
+	}()
 	return nil
 }
 

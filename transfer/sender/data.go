@@ -252,21 +252,21 @@ func await[T any](ctx context.Context, from <-chan T) (v T, err error) {
 	}
 }
 
-// awaitFor waits for one value, d at most: then ok is false and err nil.
-func awaitFor[T any](ctx context.Context, from <-chan T, d time.Duration) (ok bool, err error) {
+// awaitFor waits for one value, d at most: then it returns none, and no error.
+func awaitFor[T any](ctx context.Context, from <-chan T, d time.Duration) (v T, err error) {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
-	case <-from:
-		return true, nil
+	case v = <-from:
+		return v, nil
 	case <-t.C:
-		return false, nil
+		return v, nil
 	case <-ctx.Done():
 		select { // the value may be the last that was to come
-		case <-from:
-			return true, nil
+		case v = <-from:
+			return v, nil
 		default:
-			return false, context.Cause(ctx)
+			return v, context.Cause(ctx)
 		}
 	}
 }

@@ -29,6 +29,7 @@ type fakeTarget struct {
 	mute       bool // after Opened
 	finished   transfer.Finished
 	ending     func()                        // before the answer to Abort
+	onFinish   func()                        // instead of the answer to Finish
 	held       func(en *transfer.Entry) bool // no result before release is closed
 	release    chan struct{}
 
@@ -146,6 +147,10 @@ func (f *fakeTarget) handle(m transfer.ToTarget) {
 			f.send(&f.finished)
 		})
 	case *transfer.Finish:
+		if f.onFinish != nil {
+			f.onFinish()
+			return
+		}
 		f.send(&f.finished)
 	}
 }

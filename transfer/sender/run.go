@@ -65,12 +65,24 @@ func (e *Edge) Run(ctx context.Context) (Summary, error) {
 		fail(err)
 	}
 	stopped := errors.Is(err, errStopped)
-	if linkCtx.Err() == nil && (stopped || err != nil && opened && !transfer.ReasonOf(err).Transient()) {
+	var last *transfer.Finished
+	if stopped {
+		select {
+		case last = <-e.finished: // the stop came after it
+		default:
+		}
+	}
+	if last == nil && linkCtx.Err() == nil && (stopped || err != nil && opened && !transfer.ReasonOf(err).Transient()) {
 		end := transfer.EndCancel
 		if stopped {
 			end = e.end
 		}
-		e.abort(linkCtx, end)
+		last = e.abort(linkCtx, end)
+	}
+	if stopped && last != nil && last.Complete {
+		// Nothing was left to stop: the edge came to its end.
+		e.finish(last)
+		err = nil
 	}
 	fail(nil)
 	work.Wait()
@@ -207,18 +219,18 @@ func (e *Edge) halt(ctx context.Context, moved <-chan struct{}) error {
 	return errStopped
 }
 
-// abort tells the target to end, and waits for its answer as long as it gives
-// signs of life.
-func (e *Edge) abort(ctx context.Context, end transfer.End) {
+// abort tells the target to end, and waits for its last word as long as it gives
+// signs of life; without one it returns nil.
+func (e *Edge) abort(ctx context.Context, end transfer.End) *transfer.Finished {
 	e.out.post(&transfer.Abort{End: end})
 	begin := time.Since(e.began)
 	for {
-		ok, err := awaitFor(ctx, e.finished, abortPing)
-		if ok {
+		last, err := awaitFor(ctx, e.finished, abortPing)
+		if last != nil {
 			e.mu.Lock()
 			e.summary.Confirmed = end
 			e.mu.Unlock()
-			return
+			return last
 		}
 		now := time.Since(e.began)
 		heard := max(begin, time.Duration(e.heard.Load()))
@@ -231,7 +243,7 @@ func (e *Edge) abort(ctx context.Context, end transfer.End) {
 			level = slog.LevelDebug // the link or this node is at its end, which is told elsewhere
 		}
 		e.log.Log(context.WithoutCancel(ctx), level, "the target did not confirm the end of the edge", "err", err)
-		return
+		return nil
 	}
 }
 

@@ -212,3 +212,18 @@ func TestChoose(t *testing.T) {
 		})
 	}
 }
+
+// TestStopAfterEverythingIsDone: where the target says that it had done all before the
+// stop reached it, the edge came to its end.
+func TestStopAfterEverythingIsDone(t *testing.T) {
+	for _, done := range []bool{true, false} {
+		r := newRig(t, map[string]int{"f": 10}, func(r *rig) {
+			r.target.finished = transfer.Finished{Complete: done, Deleted: 3}
+			r.target.onFinish = func() { r.edge.Stop(transfer.EndCancel) } // and the Abort is answered
+		})
+		s, err := r.edge.Run(t.Context())
+		if done && (err != nil || s.Deleted != 3) || !done && (transfer.ReasonOf(err) != transfer.Cancelled || s.Confirmed != transfer.EndCancel) {
+			t.Errorf("all done %v: %+v, %v", done, s, err)
+		}
+	}
+}

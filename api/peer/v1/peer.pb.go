@@ -1914,11 +1914,14 @@ func (x *Ping) GetSeq() uint64 {
 	return 0
 }
 
-// Pong answers a Ping.
+// Pong answers a Ping. It also comes unasked, when waiting changed.
 type Pong struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Of the Ping.
-	Seq           uint64 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
+	// Of the Ping; 0 in one that was not asked for.
+	Seq uint64 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
+	// What the target waits for before it goes on with this edge: it is there, and
+	// nothing is lost. Absent where it waits for nothing.
+	Waiting       *Error `protobuf:"bytes,2,opt,name=waiting,proto3" json:"waiting,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1958,6 +1961,13 @@ func (x *Pong) GetSeq() uint64 {
 		return x.Seq
 	}
 	return 0
+}
+
+func (x *Pong) GetWaiting() *Error {
+	if x != nil {
+		return x.Waiting
+	}
+	return nil
 }
 
 // Opened grants an edge.
@@ -2582,7 +2592,10 @@ type Finished struct {
 	// instead, the weakest of all files. Empty where they were.
 	Verify string `protobuf:"bytes,4,opt,name=verify,proto3" json:"verify,omitempty"`
 	// Why, as a stable word.
-	VerifyReason  string `protobuf:"bytes,5,opt,name=verify_reason,json=verifyReason,proto3" json:"verify_reason,omitempty"`
+	VerifyReason string `protobuf:"bytes,5,opt,name=verify_reason,json=verifyReason,proto3" json:"verify_reason,omitempty"`
+	// The end that Finish asked for was done to its last step, whatever came after
+	// Finish: the transfer can not be cancelled any more. Older targets leave it out.
+	Complete      bool `protobuf:"varint,6,opt,name=complete,proto3" json:"complete,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2650,6 +2663,13 @@ func (x *Finished) GetVerifyReason() string {
 		return x.VerifyReason
 	}
 	return ""
+}
+
+func (x *Finished) GetComplete() bool {
+	if x != nil {
+		return x.Complete
+	}
+	return false
 }
 
 // Error is a failure with its place.
@@ -3045,9 +3065,10 @@ const file_peer_v1_peer_proto_rawDesc = "" +
 	"\x05Abort\x12\x1e\n" +
 	"\x03end\x18\x01 \x01(\x0e2\f.peer.v1.EndR\x03end\"\x18\n" +
 	"\x04Ping\x12\x10\n" +
-	"\x03seq\x18\x01 \x01(\x04R\x03seq\"\x18\n" +
+	"\x03seq\x18\x01 \x01(\x04R\x03seq\"B\n" +
 	"\x04Pong\x12\x10\n" +
-	"\x03seq\x18\x01 \x01(\x04R\x03seq\"\x8d\x02\n" +
+	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12(\n" +
+	"\awaiting\x18\x02 \x01(\v2\x0e.peer.v1.ErrorR\awaiting\"\x8d\x02\n" +
 	"\x06Opened\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x04R\vincarnation\x12\x18\n" +
@@ -3091,13 +3112,14 @@ const file_peer_v1_peer_proto_rawDesc = "" +
 	"\aanswers\x18\x01 \x03(\v2\x0f.peer.v1.AnswerR\aanswers\"7\n" +
 	"\aResults\x12\x16\n" +
 	"\x06packed\x18\x01 \x01(\fR\x06packed\x12\x14\n" +
-	"\x05count\x18\x02 \x01(\rR\x05count\"\xa9\x01\n" +
+	"\x05count\x18\x02 \x01(\rR\x05count\"\xc5\x01\n" +
 	"\bFinished\x12\x18\n" +
 	"\adeleted\x18\x01 \x01(\x03R\adeleted\x12 \n" +
 	"\x03err\x18\x02 \x01(\v2\x0e.peer.v1.ErrorR\x03err\x12$\n" +
 	"\x05stats\x18\x03 \x01(\v2\x0e.peer.v1.StatsR\x05stats\x12\x16\n" +
 	"\x06verify\x18\x04 \x01(\tR\x06verify\x12#\n" +
-	"\rverify_reason\x18\x05 \x01(\tR\fverifyReason\"\x9f\x01\n" +
+	"\rverify_reason\x18\x05 \x01(\tR\fverifyReason\x12\x1a\n" +
+	"\bcomplete\x18\x06 \x01(\bR\bcomplete\"\x9f\x01\n" +
 	"\x05Error\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x12\n" +
 	"\x04side\x18\x02 \x01(\tR\x04side\x12\x14\n" +
@@ -3222,23 +3244,24 @@ var file_peer_v1_peer_proto_depIdxs = []int32{
 	11, // 24: peer.v1.EntriesDone.done:type_name -> peer.v1.EntryDone
 	33, // 25: peer.v1.EntryGiveUp.err:type_name -> peer.v1.Error
 	0,  // 26: peer.v1.Abort.end:type_name -> peer.v1.End
-	33, // 27: peer.v1.Refused.err:type_name -> peer.v1.Error
-	26, // 28: peer.v1.DataReady.grant:type_name -> peer.v1.Grant
-	33, // 29: peer.v1.DataReady.err:type_name -> peer.v1.Error
-	1,  // 30: peer.v1.Answer.want:type_name -> peer.v1.Want
-	28, // 31: peer.v1.Answer.ranges:type_name -> peer.v1.Range
-	29, // 32: peer.v1.Answers.answers:type_name -> peer.v1.Answer
-	33, // 33: peer.v1.Finished.err:type_name -> peer.v1.Error
-	34, // 34: peer.v1.Finished.stats:type_name -> peer.v1.Stats
-	2,  // 35: peer.v1.PeerService.Hello:input_type -> peer.v1.HelloRequest
-	4,  // 36: peer.v1.PeerService.Edge:input_type -> peer.v1.ToTarget
-	3,  // 37: peer.v1.PeerService.Hello:output_type -> peer.v1.HelloResponse
-	5,  // 38: peer.v1.PeerService.Edge:output_type -> peer.v1.ToOwner
-	37, // [37:39] is the sub-list for method output_type
-	35, // [35:37] is the sub-list for method input_type
-	35, // [35:35] is the sub-list for extension type_name
-	35, // [35:35] is the sub-list for extension extendee
-	0,  // [0:35] is the sub-list for field type_name
+	33, // 27: peer.v1.Pong.waiting:type_name -> peer.v1.Error
+	33, // 28: peer.v1.Refused.err:type_name -> peer.v1.Error
+	26, // 29: peer.v1.DataReady.grant:type_name -> peer.v1.Grant
+	33, // 30: peer.v1.DataReady.err:type_name -> peer.v1.Error
+	1,  // 31: peer.v1.Answer.want:type_name -> peer.v1.Want
+	28, // 32: peer.v1.Answer.ranges:type_name -> peer.v1.Range
+	29, // 33: peer.v1.Answers.answers:type_name -> peer.v1.Answer
+	33, // 34: peer.v1.Finished.err:type_name -> peer.v1.Error
+	34, // 35: peer.v1.Finished.stats:type_name -> peer.v1.Stats
+	2,  // 36: peer.v1.PeerService.Hello:input_type -> peer.v1.HelloRequest
+	4,  // 37: peer.v1.PeerService.Edge:input_type -> peer.v1.ToTarget
+	3,  // 38: peer.v1.PeerService.Hello:output_type -> peer.v1.HelloResponse
+	5,  // 39: peer.v1.PeerService.Edge:output_type -> peer.v1.ToOwner
+	38, // [38:40] is the sub-list for method output_type
+	36, // [36:38] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_peer_v1_peer_proto_init() }
