@@ -13,6 +13,10 @@ var (
 	ErrSourceFailed = errors.New("reading the source failed")
 )
 
+// ErrUnfenced is an edge that ended while a device would not give memory back: it
+// may be read or written by the device at any time, and must be kept as it is.
+var ErrUnfenced = errors.New("a device did not give memory back")
+
 // ErrStaleEpoch refuses an edge whose epoch is older than one prepared before.
 var ErrStaleEpoch = errors.New("stale epoch")
 

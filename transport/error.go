@@ -25,6 +25,7 @@ const (
 	NoGID       Reason = "NO_GID"       // no usable address on any port
 	NoPath      Reason = "NO_PATH"      // no port leads to the peer's
 	Memlock     Reason = "MEMLOCK"      // memory cannot be pinned
+	PinnedLimit Reason = "PINNED_LIMIT" // the budget for pinned memory of regions is used up
 	NoBuffers   Reason = "NO_BUFFERS"   // the buffer memory is used up
 	ProbeFailed Reason = "PROBE_FAILED" // what was written did not arrive as it should
 	QPError     Reason = "QP_ERROR"     // a queue pair could not be brought up, or broke

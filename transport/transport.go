@@ -83,8 +83,9 @@ func (h *ExtentHeader) DataLength() int64 {
 	return n
 }
 
-// Body is where the bytes of one segment come from: memory, or a file range.
-// Exactly one of Mem and File is set.
+// Body is where the bytes of one segment come from: memory, or a file range. At
+// least one of Mem and File is set. Both are the same bytes, such as those of
+// mapped memory and its memfd, and the transport uses what suits it.
 type Body struct {
 	Mem        []byte
 	File       *os.File
@@ -95,6 +96,11 @@ type Body struct {
 type Extent struct {
 	ExtentHeader
 	Bodies []Body
+	// Places say where in the target's Memory the whole extent belongs, holes
+	// included: in order, none empty, and their lengths add up to Length. Nil for
+	// what does not go to memory. Only transports that write there themselves use
+	// them, so a target must not rely on them being kept to where nothing verifies.
+	Places []Range
 	// Digest is set by the feed when it hashed the bytes itself (small extents
 	// that are in memory already). Otherwise the transport computes it from a
 	// read of the same range, unless verification is off.
@@ -154,10 +160,17 @@ type Landing struct {
 	// Refused with this error.
 	Refuse error
 	// File takes the data at the extent's own offsets (pwrite). The sink keeps
-	// it open and writable until Landed was called for the chunk. Where it is
-	// nil the transport gathers the segments in leased memory and hands them
-	// over in Arrival.Mem.
+	// it open and writable until Landed was called for the chunk. Where it and
+	// Mem are nil the transport gathers the segments in leased memory and hands
+	// them over in Arrival.Mem.
 	File *os.File
+	// Mem is, in place of File, memory in which the extent belongs: pieces in
+	// order, whose lengths add up to the extent's Length, holes included, which
+	// are cleared. The bytes go straight there and are hashed there; nothing is
+	// handed over in Arrival.Mem. Of an extent that does not end up Placed the
+	// memory has anything. The pieces stay mapped until Incoming.Close returned,
+	// and lie in PrepareOptions.Memory where that is set.
+	Mem [][]byte
 	// Unsynced says that nobody will wait for File to be on its device: then the
 	// page cache is the fastest place for the bytes, and the transport must not
 	// go past it.
@@ -174,8 +187,8 @@ type Arrival struct {
 	Code Code // Placed when Err is nil
 	// Digest is zero when verification is off.
 	Digest Digest
-	// Mem holds the segments back to back when Landing.File was nil. It is
-	// valid until Landed returns.
+	// Mem holds the segments back to back when Landing had neither File nor Mem.
+	// It is valid until Landed returns.
 	Mem []byte
 }
 
@@ -211,6 +224,13 @@ type PrepareOptions struct {
 	Streams   int   // at most so many streams may join
 	ChunkSize int64 // bytes; no chunk is larger
 	Verify    bool  // compute and compare digests
+	// Memory is what all extents of the edge land in, if they do: see Landing.Mem.
+	// Transports that can have the source write there itself. It stays mapped until
+	// Incoming.Close returned nil; after an error of Close it must never be
+	// unmapped or used for something else, since bytes may still land in it.
+	Memory *Memory
+	// Principal is for whom memory is pinned.
+	Principal string
 }
 
 // Acceptor is the target's half of a transport.
@@ -222,8 +242,10 @@ type Acceptor interface {
 type Incoming interface {
 	Grant() Grant
 	// Close is the fence. It ends every stream of the edge, waits until none
-	// of them can touch the sink any more, and forgets unused tokens. It is
-	// idempotent.
+	// of them can touch the sink or PrepareOptions.Memory any more, and forgets
+	// unused tokens. It is idempotent. Its error says that memory could not be
+	// taken back from a device (ErrUnfenced): nothing reaches the sink any more,
+	// but bytes may land in Memory at any time.
 	Close() error
 	Stats() Stats
 }
@@ -235,6 +257,13 @@ type DialOptions struct {
 	Verify    bool
 	// MaxRate limits the edge, in bytes per second; 0 is no limit.
 	MaxRate int64
+	// Memory is what Body.Mem of extents may lie in. Transports that can have it
+	// read there by a device, and register it once, before Dial returns. It stays
+	// mapped until Run or Close returned; where their error is ErrUnfenced a device
+	// may still read it, and it must not be unmapped.
+	Memory []*Memory
+	// Principal is for whom memory is pinned.
+	Principal string
 	// Control opens the way to Incoming.Join at the target; see Joiner. Nil
 	// where there is none.
 	Control func(ctx context.Context) (Control, error)
