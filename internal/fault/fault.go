@@ -1,45 +1,45 @@
-// Package fault keeps the process alive where mapped memory is gone: a page of a
-// memfd that its owner punched a hole into while no memory is left, or a page with
-// an error of the hardware, is an error of who touched it and not the end of the
-// daemon.
-//
-// It is not the place for memory that the kernel touches for us: system calls
-// answer EFAULT.
+// Package fault turns a fault of mapped memory into an error. A mapping of a file
+// that became shorter, or whose page can not be had any more (a hole that was
+// punched, and no memory left), raises SIGBUS where it is touched; without care
+// that ends the process.
 package fault
 
 import (
-	"errors"
 	"fmt"
 	"runtime"
 	"runtime/debug"
 )
 
-// Err is memory that cannot be had.
-var Err = errors.New("mapped memory is not there")
+// Error is a fault of memory.
+type Error struct {
+	Addr uintptr // where, 0 if the system did not say
+}
 
-// Guard runs f, which touches mapped memory outside the Go heap. A fault within it
-// is an error that wraps Err; other panics go on. f must leave nothing locked or
-// half done that matters, since it ends where the fault is, and it must not hand
-// the memory to another goroutine. It allocates nothing.
-func Guard(f func()) (err error) {
+func (e *Error) Error() string {
+	return fmt.Sprintf("memory at %#x can not be had: the file behind it is shorter, or there is no memory left", e.Addr)
+}
+
+// Guard runs fn, which touches mapped memory, and returns its error, or an *Error
+// when a touch faulted: fn was left in its middle then, as by a panic. It counts for
+// the calling goroutine alone: fn must not touch the memory in another one. Other
+// panics go on. System calls that are given the memory answer EFAULT instead.
+func Guard(fn func() error) (err error) {
 	old := debug.SetPanicOnFault(true)
 	defer func() {
 		debug.SetPanicOnFault(old)
-		if r := recover(); r != nil {
-			err = faulted(r)
+		r := recover()
+		if r == nil {
+			return
 		}
+		re, ok := r.(runtime.Error)
+		if !ok {
+			panic(r)
+		}
+		a, ok := re.(interface{ Addr() uintptr })
+		if !ok {
+			panic(r)
+		}
+		err = &Error{Addr: a.Addr()}
 	}()
-	f()
-	return nil
-}
-
-// faulted is the error of a panic that is a fault, and panics on with any other.
-func faulted(r any) error {
-	if e, ok := r.(interface {
-		runtime.Error
-		Addr() uintptr
-	}); ok {
-		return fmt.Errorf("%w: at %#x", Err, e.Addr())
-	}
-	panic(r)
+	return fn()
 }
