@@ -32,6 +32,10 @@ type Open struct {
 	// (see Spec.Names): then others may copy into the same directory meanwhile. Nil
 	// locks the destination as a whole.
 	Names []string
+	// Ranges are where the bytes belong, where Dest is a region (see RegionOf): in
+	// order and disjoint, as [Layout] takes them. The one entry is of KindRegion then,
+	// and its bytes are packed.
+	Ranges []transport.Range
 	// Sources are shown in messages, and hold off a copy into itself: where
 	// owner and target are one node the target compares (dev, ino) as well.
 	Sources []string

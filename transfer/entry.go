@@ -25,6 +25,9 @@ const (
 	// KindEndDir ends the listing of directory Parent. EntryFailed in its Flags
 	// says that the listing is not complete: nothing may be deleted there.
 	KindEndDir
+	// KindRegion is ranges of a memory region, as packed bytes; see Open.Ranges. It
+	// has no name.
+	KindRegion
 )
 
 // Asks reports whether entries of a kind are to be copied. The others are in the
@@ -149,4 +152,7 @@ type Result struct {
 	// Content is the digest that Spec.Digest asked for, of a regular file that is at
 	// the destination; empty otherwise.
 	Content string
+	// Generation is that of the region which the entry was written into, for
+	// KindRegion: whoever sees it, or a higher one, sees these bytes. 0 otherwise.
+	Generation uint64
 }

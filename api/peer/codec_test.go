@@ -27,7 +27,7 @@ var same = cmp.Options{
 
 // wireToTarget takes a message over the wire. each sees its parts.
 func wireToTarget(m transfer.ToTarget, each func(*peerv1.ToTarget, int)) (out []transfer.ToTarget, err error) {
-	j := digestJoin{limit: maxDigests}
+	j := targetJoin{digests: maxDigests, ranges: transfer.MaxPlaces}
 	err = sendToTarget(m, func(p *peerv1.ToTarget) error {
 		b, err := proto.Marshal(p)
 		if err != nil {

@@ -120,6 +120,10 @@ func decodeOpen(p *peerv1.Open) (*transfer.Open, error) {
 	for _, n := range p.GetNames() {
 		m.Names = append(m.Names, string(n))
 	}
+	var err error
+	if m.Ranges, err = decodeRanges(p); err != nil {
+		return nil, err
+	}
 	for _, f := range o.GetFilters() {
 		m.Options.Filters = append(m.Options.Filters, transfer.FilterRule{Include: f.GetInclude(), Pattern: string(f.GetPattern())})
 	}

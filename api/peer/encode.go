@@ -79,6 +79,7 @@ func encodeOpen(m *transfer.Open) *peerv1.Open {
 	for _, n := range m.Names {
 		p.Names = append(p.Names, []byte(n))
 	}
+	p.RangeGap, p.RangeLength = encodeRanges(m.Ranges)
 	for _, f := range o.Filters {
 		p.Options.Filters = append(p.Options.Filters, &peerv1.FilterRule{Include: f.Include, Pattern: []byte(f.Pattern)})
 	}

@@ -93,9 +93,11 @@ func FuzzParts(f *testing.F) {
 	f.Add(part(digestsMessage(1, 32, true), digestsMessage(1, 16, false)))
 	f.Add(part(digestsMessage(1, 32, true), digestsMessage(2, 16, true)))
 	f.Add(part(digestsMessage(1, 32, true), abortMessage(1)))
+	f.Add(part(openMessage(1, true), openMessage(2, false)))
+	f.Add(part(openMessage(1, true), openMessage(4, true)))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		const limit = 4
-		j := digestJoin{limit: limit}
+		j := targetJoin{digests: limit, ranges: limit}
 		for len(b) > 0 {
 			n := min(int(b[0]), len(b)-1)
 			var p peerv1.ToTarget
@@ -112,7 +114,10 @@ func FuzzParts(f *testing.F) {
 			if d, ok := m.(*transfer.EntryDigests); ok && len(d.Digests) > max(limit, one) {
 				t.Fatalf("%d digests", len(d.Digests))
 			}
-			if (m == nil) != p.GetEntryDigests().GetMore() {
+			if o, ok := m.(*transfer.Open); ok && len(o.Ranges) > max(limit, len(p.GetOpen().GetRangeGap())) {
+				t.Fatalf("%d ranges", len(o.Ranges))
+			}
+			if (m == nil) != (p.GetEntryDigests().GetMore() || p.GetOpen().GetMoreRanges()) {
 				t.Fatalf("%#v after %v", m, &p)
 			}
 		}

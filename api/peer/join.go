@@ -10,14 +10,22 @@ import (
 
 var errPart = errors.New("a message in several parts was not continued")
 
-// digestJoin puts the parts of EntryDigests together.
-type digestJoin struct {
-	limit int // digests in the whole
-	open  *transfer.EntryDigests
+// targetJoin puts the parts of EntryDigests and of Open together.
+type targetJoin struct {
+	digests int // in the whole
+	ranges  int // likewise
+	open    *transfer.EntryDigests
+	opening *transfer.Open
 }
 
 // add returns nil where more has to come.
-func (j *digestJoin) add(p *peerv1.ToTarget) (transfer.ToTarget, error) {
+func (j *targetJoin) add(p *peerv1.ToTarget) (transfer.ToTarget, error) {
+	if o := p.GetOpen(); o != nil && (j.opening != nil || o.GetMoreRanges()) {
+		return j.addOpen(o)
+	}
+	if j.opening != nil {
+		return nil, errPart
+	}
 	m, err := decodeToTarget(p)
 	if err != nil {
 		return nil, err
@@ -37,8 +45,8 @@ func (j *digestJoin) add(p *peerv1.ToTarget) (transfer.ToTarget, error) {
 		if d.Entry != j.open.Entry {
 			return nil, errPart
 		}
-		if len(j.open.Digests)+len(d.Digests) > j.limit {
-			return nil, fmt.Errorf("more than %d digests of entry %d", j.limit, d.Entry)
+		if len(j.open.Digests)+len(d.Digests) > j.digests {
+			return nil, fmt.Errorf("more than %d digests of entry %d", j.digests, d.Entry)
 		}
 		j.open.Digests = append(j.open.Digests, d.Digests...)
 		d = j.open
@@ -49,6 +57,38 @@ func (j *digestJoin) add(p *peerv1.ToTarget) (transfer.ToTarget, error) {
 		return nil, nil
 	}
 	return d, nil
+}
+
+// addOpen takes an Open with ranges that go on, or one that goes on with them.
+func (j *targetJoin) addOpen(p *peerv1.Open) (transfer.ToTarget, error) {
+	if j.open != nil {
+		return nil, errPart
+	}
+	if len(p.GetRangeGap()) == 0 {
+		return nil, errors.New("an empty part")
+	}
+	if j.opening == nil {
+		m, err := decodeOpen(p)
+		if err != nil {
+			return nil, err
+		}
+		j.opening = m
+		return nil, nil
+	}
+	more, err := decodeRanges(p)
+	if err != nil {
+		return nil, err
+	}
+	m := j.opening
+	if len(m.Ranges)+len(more) > j.ranges {
+		return nil, fmt.Errorf("more than %d ranges", j.ranges)
+	}
+	m.Ranges = append(m.Ranges, more...)
+	if p.GetMoreRanges() {
+		return nil, nil
+	}
+	j.opening = nil
+	return m, nil
 }
 
 // answerJoin puts the parts of an Answer together.

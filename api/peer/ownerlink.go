@@ -16,12 +16,12 @@ import (
 
 // ownerLink is the target's end of a stream.
 type ownerLink struct {
-	ctx     context.Context // of the link: ends with the stream and by Close
-	cancel  context.CancelCauseFunc
-	stream  grpc.BidiStreamingServer[peerv1.ToTarget, peerv1.ToOwner]
-	in      *pump[*peerv1.ToTarget]
-	digests digestJoin        // of Recv
-	first   transfer.ToTarget // received already
+	ctx    context.Context // of the link: ends with the stream and by Close
+	cancel context.CancelCauseFunc
+	stream grpc.BidiStreamingServer[peerv1.ToTarget, peerv1.ToOwner]
+	in     *pump[*peerv1.ToTarget]
+	parts  targetJoin        // of Recv
+	first  transfer.ToTarget // received already
 
 	turn chan struct{} // of capacity 1: who sends
 	wg   *sync.WaitGroup
@@ -30,7 +30,7 @@ type ownerLink struct {
 func newOwnerLink(ctx context.Context, cancel context.CancelCauseFunc, stream grpc.BidiStreamingServer[peerv1.ToTarget, peerv1.ToOwner], wg *sync.WaitGroup) *ownerLink {
 	return &ownerLink{
 		ctx: ctx, cancel: cancel, stream: stream, in: newPump[*peerv1.ToTarget](ctx),
-		digests: digestJoin{limit: maxDigests}, turn: make(chan struct{}, 1), wg: wg,
+		parts: targetJoin{digests: maxDigests, ranges: transfer.MaxPlaces}, turn: make(chan struct{}, 1), wg: wg,
 	}
 }
 
@@ -105,7 +105,7 @@ func (l *ownerLink) Recv(ctx context.Context) (transfer.ToTarget, error) {
 		if err != nil {
 			return nil, err
 		}
-		m, err := l.digests.add(p)
+		m, err := l.parts.add(p)
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", errBadMessage, err)
 		}

@@ -66,7 +66,7 @@ func TestRefusalsOfTarget(t *testing.T) {
 	}
 	for _, c := range tests {
 		t.Run(c.name, func(t *testing.T) {
-			j := digestJoin{limit: maxDigests}
+			j := targetJoin{digests: maxDigests, ranges: transfer.MaxPlaces}
 			m, err := j.add(c.m)
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Fatalf("got %#v, error %v, want %q", m, err, c.want)
@@ -160,4 +160,13 @@ func TestBadEntryComesThrough(t *testing.T) {
 	if err := manifest.CheckEntry(&list[1]); err != nil {
 		t.Errorf("the good one: %v", err)
 	}
+}
+
+// openMessage has so many ranges of one byte.
+func openMessage(n int, more bool) *peerv1.ToTarget {
+	p := &peerv1.Open{Uid: make([]byte, 16), MoreRanges: more}
+	for range n {
+		p.RangeGap, p.RangeLength = append(p.RangeGap, 1), append(p.RangeLength, 1)
+	}
+	return &peerv1.ToTarget{Message: &peerv1.ToTarget_Open{Open: p}}
 }

@@ -41,6 +41,8 @@ func toTargetSamples() []transfer.ToTarget {
 			ValidateOnly: true, BytesHint: 1 << 50, EntriesHint: 9,
 		},
 		&transfer.Open{},
+		&transfer.Open{Dest: "@r", Ranges: []transport.Range{{Offset: 1 << 40, Length: 5}, {Offset: 1<<40 + 4096, Length: 1}, {Offset: 1 << 60, Length: 1 << 60}}},
+		&transfer.Open{Dest: "@r", Ranges: []transport.Range{{Offset: 5, Length: -1}, {Offset: -1 << 63, Length: 1<<63 - 1}, {}}}, // refused by who receives it
 		&transfer.Entries{},
 		&transfer.Entries{Entries: []transfer.Entry{
 			{Parent: transfer.NoParent, Kind: transfer.KindDir},
@@ -93,6 +95,7 @@ func toOwnerSamples() []transfer.ToOwner {
 			{Entry: 2, Path: "d/\xff", Kind: transfer.KindFile, Outcome: transfer.OutcomePublished, Change: transfer.ChangeNew, Bytes: 5 << 20, Digest: sampleDigest, Lost: transfer.PreserveXattrs},
 			{Entry: 5, Path: "l", Kind: transfer.KindSymlink, Outcome: transfer.OutcomeSame, LinkTarget: "../\xff"},
 			{Entry: 6, Path: "c", Kind: transfer.KindFile, Outcome: transfer.OutcomeSame, Content: "\x00\xff"},
+			{Kind: transfer.KindRegion, Outcome: transfer.OutcomePublished, Bytes: 9, Digest: sampleDigest, Generation: 1 << 40},
 			{Entry: 3, Kind: transfer.KindFile, Outcome: transfer.OutcomeFailed, Err: sampleError},
 			{Entry: transfer.NoEntry, Path: "gone", Outcome: transfer.OutcomeDeleted, Change: transfer.ChangeDelete},
 		}},

@@ -16,6 +16,8 @@ func sendToTarget(m transfer.ToTarget, send func(*peerv1.ToTarget) error) error 
 		return pack(m.Entries, manifest.AppendEntry, func(b []byte, n uint32) error {
 			return send(&peerv1.ToTarget{Message: &peerv1.ToTarget_Entries{Entries: &peerv1.Entries{Packed: b, Count: n}}})
 		})
+	case *transfer.Open:
+		return sendOpen(m, send)
 	case *transfer.EntryDigests:
 		if len(m.Digests) > maxDigests {
 			return tooLong("digests", m.Entry, len(m.Digests), maxDigests)

@@ -177,10 +177,16 @@ func TestJoinDigests(t *testing.T) {
 		{"beyond the bound", []*peerv1.ToTarget{digestsMessage(1, 32, true), digestsMessage(1, 48, false)}, "more than 4 digests of entry 1"},
 		{"of another entry", []*peerv1.ToTarget{digestsMessage(1, 16, true), digestsMessage(2, 16, false)}, errPart.Error()},
 		{"another message", []*peerv1.ToTarget{digestsMessage(1, 16, true), abortMessage(1)}, errPart.Error()},
+		{"ranges at the bound", []*peerv1.ToTarget{openMessage(3, true), openMessage(1, false)}, ""},
+		{"ranges beyond the bound", []*peerv1.ToTarget{openMessage(3, true), openMessage(2, false)}, "more than 4 ranges"},
+		{"ranges beyond the bound, and more", []*peerv1.ToTarget{openMessage(3, true), openMessage(2, true)}, "more than 4 ranges"},
+		{"no ranges, and more", []*peerv1.ToTarget{openMessage(0, true)}, "an empty part"},
+		{"ranges that do not go on", []*peerv1.ToTarget{openMessage(1, true), abortMessage(1)}, errPart.Error()},
+		{"ranges among digests", []*peerv1.ToTarget{digestsMessage(1, 16, true), openMessage(1, true)}, errPart.Error()},
 	}
 	for _, c := range tests {
 		t.Run(c.name, func(t *testing.T) {
-			j := digestJoin{limit: 4}
+			j := targetJoin{digests: 4, ranges: 4}
 			var err error
 			for _, p := range c.list {
 				if _, err = j.add(p); err != nil {
@@ -287,5 +293,31 @@ func TestJoinAnswers(t *testing.T) {
 				t.Errorf("error %v, want %q", err, c.want)
 			}
 		})
+	}
+}
+
+// A transfer with as many places in a region as there may be is opened by messages
+// that are all far below what one may have.
+func TestManyRangesAreSplit(t *testing.T) {
+	m := &transfer.Open{Dest: "@r", Ranges: make([]transport.Range, 3*partRanges+1)}
+	for i := range m.Ranges {
+		m.Ranges[i] = transport.Range{Offset: 1<<40 + int64(i)<<23, Length: 4 << 20}
+	}
+	messages := 0
+	got, err := wireToTarget(m, func(_ *peerv1.ToTarget, n int) {
+		messages++
+		if n > packBytes {
+			t.Errorf("a message of %d bytes", n)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if messages != 4 || len(got) != 1 || !slices.Equal(got[0].(*transfer.Open).Ranges, m.Ranges) {
+		t.Errorf("%d messages made %d of them", messages, len(got))
+	}
+	m.Ranges = make([]transport.Range, transfer.MaxPlaces+1)
+	if err := sendToTarget(m, func(*peerv1.ToTarget) error { t.Error("it was sent"); return nil }); transfer.ReasonOf(err) != transfer.Unsupported {
+		t.Errorf("more than may be: %v", err)
 	}
 }

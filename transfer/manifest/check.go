@@ -53,7 +53,7 @@ func CheckName(name string) error {
 
 // CheckEntry reports whether an entry can be in a manifest.
 func CheckEntry(e *transfer.Entry) error {
-	if e.Kind < transfer.KindFile || e.Kind > transfer.KindEndDir {
+	if e.Kind < transfer.KindFile || e.Kind > transfer.KindRegion {
 		return fmt.Errorf("%w: kind %d", ErrEntry, e.Kind)
 	}
 	if e.Parent != transfer.NoParent && e.Parent >= e.Number {
@@ -67,6 +67,9 @@ func CheckEntry(e *transfer.Entry) error {
 	}
 	if e.Kind == transfer.KindEndDir {
 		return checkEndDir(e)
+	}
+	if e.Kind == transfer.KindRegion && (e.Name != "" || e.Parent != transfer.NoParent || e.Flags != 0 || !emptyMeta(&e.Meta)) {
+		return fmt.Errorf("%w %d: a region has its bytes and nothing else", ErrEntry, e.Number)
 	}
 	if e.Name != "" || e.Parent != transfer.NoParent {
 		if err := CheckName(e.Name); err != nil {

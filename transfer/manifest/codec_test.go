@@ -137,6 +137,18 @@ func TestBadEntries(t *testing.T) {
 		"end without parent": {func(e *transfer.Entry) {
 			*e = transfer.Entry{Number: 5, Parent: transfer.NoParent, Kind: transfer.KindEndDir}
 		}, ErrEntry},
+		"region": {func(e *transfer.Entry) {
+			*e = transfer.Entry{Number: 5, Parent: transfer.NoParent, Kind: transfer.KindRegion, Size: 9}
+		}, nil},
+		"region, name": {func(e *transfer.Entry) {
+			*e = transfer.Entry{Number: 5, Parent: 1, Kind: transfer.KindRegion, Name: "n"}
+		}, ErrEntry},
+		"region, meta": {func(e *transfer.Entry) {
+			*e = transfer.Entry{Number: 5, Parent: transfer.NoParent, Kind: transfer.KindRegion, Meta: transfer.Meta{Perm: 1}}
+		}, ErrEntry},
+		"region, holes": {func(e *transfer.Entry) {
+			*e = transfer.Entry{Number: 5, Parent: transfer.NoParent, Kind: transfer.KindRegion, Flags: transfer.EntrySparse}
+		}, ErrEntry},
 		"end with name": {func(e *transfer.Entry) { e.Kind = transfer.KindEndDir }, ErrEntry},
 		"end with meta": {func(e *transfer.Entry) { e.Kind, e.Name, e.Meta.UID = transfer.KindEndDir, "", 1 }, ErrEntry},
 		"trusted xattr": {func(e *transfer.Entry) { e.Meta.Xattrs = []transfer.Xattr{{Name: "trusted.x"}} }, ErrEntry},
@@ -168,7 +180,8 @@ func TestBadResults(t *testing.T) {
 	for name, r := range map[string]transfer.Result{
 		"no outcome":         {},
 		"outcome 6":          {Outcome: 6},
-		"kind":               {Outcome: transfer.OutcomeSame, Kind: transfer.KindEndDir + 1},
+		"kind":               {Outcome: transfer.OutcomeSame, Kind: transfer.KindRegion + 1},
+		"generation":         {Outcome: transfer.OutcomeSame, Kind: transfer.KindFile, Generation: 1},
 		"change":             {Outcome: transfer.OutcomeSame, Change: transfer.ChangeDelete << 1},
 		"lost":               {Outcome: transfer.OutcomeSame, Lost: transfer.PreserveSpecials << 1},
 		"bytes":              {Outcome: transfer.OutcomeSame, Bytes: -1},
@@ -224,9 +237,13 @@ func TestEntryModel(t *testing.T) {
 
 // drawEntry returns any good entry of that number.
 func drawEntry(t *rapid.T, number uint64) transfer.Entry {
-	e := transfer.Entry{Number: number, Kind: transfer.Kind(rapid.IntRange(1, 9).Draw(t, "kind"))}
+	e := transfer.Entry{Number: number, Kind: transfer.Kind(rapid.IntRange(1, 10).Draw(t, "kind"))}
 	e.Parent = rapid.Uint64Range(0, number-1).Draw(t, "parent")
 	if e.Kind == transfer.KindEndDir {
+		return e
+	}
+	if e.Kind == transfer.KindRegion {
+		e.Parent, e.Size = transfer.NoParent, rapid.Int64Range(0, MaxSize).Draw(t, "size")
 		return e
 	}
 	e.Name = string(rapid.SliceOfN(rapid.ByteRange('A', 255), 1, 255).Draw(t, "name"))

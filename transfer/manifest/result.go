@@ -9,13 +9,14 @@ import (
 
 // A result is: entry, kind, outcome, change, bytes, lost, path, a byte that
 // says whether a digest, an error, a link's target and a digest of the content
-// follow, and those. The last one comes only where it was asked for: a node that
-// does not know it asks for none.
+// follow, and those, and the generation of a region. The last two come only where
+// they were asked for: a node that does not know them asks for none.
 const (
 	hasDigest = 1 << iota
 	hasErr
 	hasTarget
 	hasContent
+	hasGeneration
 )
 
 const (
@@ -55,6 +56,9 @@ func AppendResult(dst []byte, r *transfer.Result) []byte {
 	if r.Content != "" {
 		has |= hasContent
 	}
+	if r.Generation != 0 {
+		has |= hasGeneration
+	}
 	dst = append(dst, has)
 	if has&hasDigest != 0 {
 		dst = append(dst, r.Digest[:]...)
@@ -67,6 +71,9 @@ func AppendResult(dst []byte, r *transfer.Result) []byte {
 	}
 	if has&hasContent != 0 {
 		dst = appendString(dst, r.Content)
+	}
+	if has&hasGeneration != 0 {
+		dst = binary.AppendUvarint(dst, r.Generation)
 	}
 	return dst
 }
@@ -84,7 +91,7 @@ func DecodeResult(b []byte) (r transfer.Result, rest []byte, err error) {
 	r.Lost = transfer.Preserve(d.uint32())
 	r.Path = d.string(MaxPath)
 	has := d.byte()
-	if has&^(hasDigest|hasErr|hasTarget|hasContent) != 0 || change > uint32(allChanges) {
+	if has&^(hasDigest|hasErr|hasTarget|hasContent|hasGeneration) != 0 || change > uint32(allChanges) {
 		d.fail("parts")
 	}
 	if has&hasDigest != 0 {
@@ -110,6 +117,11 @@ func DecodeResult(b []byte) (r transfer.Result, rest []byte, err error) {
 			d.fail("empty part")
 		}
 	}
+	if has&hasGeneration != 0 {
+		if r.Generation = d.uvarint(); r.Generation == 0 {
+			d.fail("empty part")
+		}
+	}
 	if d.err != nil {
 		return transfer.Result{}, nil, fmt.Errorf("result: %w", d.err)
 	}
@@ -122,10 +134,11 @@ func DecodeResult(b []byte) (r transfer.Result, rest []byte, err error) {
 // CheckResult reports whether a result can be sent and stored.
 func CheckResult(r *transfer.Result) error {
 	switch {
-	case r.Kind > transfer.KindEndDir,
+	case r.Kind > transfer.KindRegion,
 		r.Outcome < transfer.OutcomePublished || r.Outcome > transfer.OutcomeDeleted,
 		r.Change&^allChanges != 0, r.Lost&^allLost != 0,
 		r.Bytes < 0 || r.Bytes > MaxSize, len(r.Path) > MaxPath, len(r.LinkTarget) > MaxPath, len(r.Content) > transfer.MaxDigest,
+		r.Generation != 0 && r.Kind != transfer.KindRegion,
 		(r.Err != nil) != (r.Outcome == transfer.OutcomeFailed):
 		return fmt.Errorf("%w: result of entry %d is impossible", ErrEntry, r.Entry)
 	case r.Err != nil && (!r.Err.Reason.Formed() || len(r.Err.Side) > maxWord ||

@@ -39,6 +39,7 @@ func sampleEntries() []sampleEntry {
 		{"block", transfer.Entry{Number: 12, Name: "b", Kind: transfer.KindBlockDevice, Meta: dev}},
 		{"end", transfer.Entry{Number: 13, Parent: 0, Kind: transfer.KindEndDir}},
 		{"end-failed", transfer.Entry{Number: 14, Parent: 5, Kind: transfer.KindEndDir, Flags: transfer.EntryFailed}},
+		{"region", transfer.Entry{Parent: transfer.NoParent, Kind: transfer.KindRegion, Size: 1 << 30, Print: samplePrint}},
 	}
 }
 
@@ -60,5 +61,6 @@ func sampleResults() []sampleResult {
 		{"failed-bare", transfer.Result{Entry: 8, Kind: transfer.KindFile, Outcome: transfer.OutcomeFailed, Err: &transfer.Error{Reason: transfer.Internal}}},
 		{"link", transfer.Result{Entry: 9, Path: "l", Kind: transfer.KindSymlink, Outcome: transfer.OutcomePublished, Change: transfer.ChangeNew, LinkTarget: "../else/\xff"}},
 		{"content", transfer.Result{Entry: 10, Path: "c", Kind: transfer.KindFile, Outcome: transfer.OutcomeSame, Content: "\x00\xff" + strings.Repeat("x", 30)}},
+		{"region", transfer.Result{Kind: transfer.KindRegion, Outcome: transfer.OutcomePublished, Bytes: 1 << 30, Digest: digest, Generation: 1<<63 + 1}},
 	}
 }

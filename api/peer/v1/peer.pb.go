@@ -900,7 +900,16 @@ type Open struct {
 	// All names that root entries will have, where they are known before: then only
 	// these are locked in the destination, and an entry beside them ends the edge. Empty
 	// locks the destination as a whole.
-	Names         [][]byte `protobuf:"bytes,15,rep,name=names,proto3" json:"names,omitempty"`
+	Names [][]byte `protobuf:"bytes,15,rep,name=names,proto3" json:"names,omitempty"`
+	// Where the bytes belong, with a dest that is a memory region ("@" and its id):
+	// ranges of it, ascending and disjoint, as columns. Each one begins range_gap
+	// bytes after the end of the one before it, the first after 0.
+	RangeGap []int64 `protobuf:"zigzag64,16,rep,packed,name=range_gap,json=rangeGap,proto3" json:"range_gap,omitempty"`
+	// Bytes of each range.
+	RangeLength []int64 `protobuf:"zigzag64,17,rep,packed,name=range_length,json=rangeLength,proto3" json:"range_length,omitempty"`
+	// The ranges go on in the next message, an Open of which nothing else counts. The
+	// first gap of that one is from 0 again.
+	MoreRanges    bool `protobuf:"varint,18,opt,name=more_ranges,json=moreRanges,proto3" json:"more_ranges,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1038,6 +1047,27 @@ func (x *Open) GetNames() [][]byte {
 		return x.Names
 	}
 	return nil
+}
+
+func (x *Open) GetRangeGap() []int64 {
+	if x != nil {
+		return x.RangeGap
+	}
+	return nil
+}
+
+func (x *Open) GetRangeLength() []int64 {
+	if x != nil {
+		return x.RangeLength
+	}
+	return nil
+}
+
+func (x *Open) GetMoreRanges() bool {
+	if x != nil {
+		return x.MoreRanges
+	}
+	return false
 }
 
 // Options are the parts of a spec that the target needs.
@@ -2979,7 +3009,7 @@ const file_peer_v1_peer_proto_rawDesc = "" +
 	"\vDataControl\x12\x18\n" +
 	"\asession\x18\x01 \x01(\rR\asession\x12\x12\n" +
 	"\x04body\x18\x02 \x01(\fR\x04body\x12\x10\n" +
-	"\x03end\x18\x03 \x01(\bR\x03end\"\x99\x03\n" +
+	"\x03end\x18\x03 \x01(\bR\x03end\"\xfa\x03\n" +
 	"\x04Open\x12\x14\n" +
 	"\x05owner\x18\x01 \x01(\tR\x05owner\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x10\n" +
@@ -2998,7 +3028,11 @@ const file_peer_v1_peer_proto_rawDesc = "" +
 	"\n" +
 	"bytes_hint\x18\r \x01(\x03R\tbytesHint\x12!\n" +
 	"\fentries_hint\x18\x0e \x01(\x03R\ventriesHint\x12\x14\n" +
-	"\x05names\x18\x0f \x03(\fR\x05names\"\xc7\x04\n" +
+	"\x05names\x18\x0f \x03(\fR\x05names\x12\x1b\n" +
+	"\trange_gap\x18\x10 \x03(\x12R\brangeGap\x12!\n" +
+	"\frange_length\x18\x11 \x03(\x12R\vrangeLength\x12\x1f\n" +
+	"\vmore_ranges\x18\x12 \x01(\bR\n" +
+	"moreRanges\"\xc7\x04\n" +
 	"\aOptions\x12\x1a\n" +
 	"\bpreserve\x18\x01 \x01(\rR\bpreserve\x12\x18\n" +
 	"\acompare\x18\x02 \x01(\tR\acompare\x12\x16\n" +
