@@ -66,7 +66,7 @@ func (w *worker) memory(ctx context.Context, c *transport.Chunk, landings []tran
 	}
 	need := 0
 	for i := range landings {
-		if l := &landings[i]; l.Refuse == nil && l.File == nil && !inPlace(&c.Extents[i]) {
+		if l := &landings[i]; l.Refuse == nil && l.File == nil && l.Mem == nil && !inPlace(&c.Extents[i]) {
 			need += int(c.Extents[i].DataLength())
 		}
 	}
@@ -79,7 +79,7 @@ func (w *worker) memory(ctx context.Context, c *transport.Chunk, landings []tran
 	}
 	mem := w.lease.Bytes()
 	for i := range landings {
-		if l := &landings[i]; l.Refuse == nil && l.File == nil && !inPlace(&c.Extents[i]) {
+		if l := &landings[i]; l.Refuse == nil && l.File == nil && l.Mem == nil && !inPlace(&c.Extents[i]) {
 			n := c.Extents[i].DataLength()
 			w.arrivals[i].Mem, mem = mem[:n:n], mem[n:]
 		}
@@ -101,6 +101,8 @@ func (w *worker) extent(ctx context.Context, e *transport.Extent, l *transport.L
 	switch {
 	case l.Refuse != nil:
 		a.Err = l.Refuse
+	case l.Mem != nil:
+		err = w.place(ctx, e, l.Mem, a)
 	case l.File == nil && inPlace(e):
 		if err = w.o.pacer.Wait(ctx, e.DataLength()); err == nil && len(e.Bodies) == 1 {
 			a.Mem = e.Bodies[0].Mem
@@ -120,7 +122,7 @@ func (w *worker) extent(ctx context.Context, e *transport.Extent, l *transport.L
 	if err != nil {
 		return err
 	}
-	if a.Err == nil && w.in.opt.Verify && w.o.opt.Verify {
+	if a.Err == nil && l.Mem == nil && w.verifies() {
 		w.verify(e, a, l.File == nil)
 	}
 	switch {
@@ -145,6 +147,8 @@ func (w *worker) count(of *atomic.Int64, n int64) {
 	of.Add(n)
 	w.in.stats.Bytes.Add(n)
 }
+
+func (w *worker) verifies() bool { return w.in.opt.Verify && w.o.opt.Verify }
 
 // gather reads the bodies of an extent into a.Mem.
 func (w *worker) gather(ctx context.Context, e *transport.Extent, a *transport.Arrival) error {

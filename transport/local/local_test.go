@@ -30,5 +30,5 @@ func TestConformance(t *testing.T) {
 	transporttest.Run(t, func(t *testing.T) (transport.Acceptor, transport.Dialer, func()) {
 		tr, stop := open(t)
 		return tr, tr, stop
-	}, transporttest.Traits{})
+	}, transporttest.Traits{Gone: true})
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/xferd/xferd/internal/pace"
 	"github.com/xferd/xferd/transport"
+	"github.com/xferd/xferd/transport/internal/chunkio"
 )
 
 // outgoing is an edge at the source. Its workers are the streams of both ends.
@@ -190,8 +191,7 @@ func (w *worker) check(c *transport.Chunk) error {
 		at := e.Offset
 		for j, seg := range e.Segments {
 			b := &e.Bodies[j]
-			if seg.Offset < at || seg.Length <= 0 || seg.End() < seg.Offset || seg.End() > e.End() ||
-				b.File == nil && int64(len(b.Mem)) != seg.Length || b.File != nil && (b.Mem != nil || b.FileOffset < 0) {
+			if seg.Offset < at || seg.Length <= 0 || seg.End() < seg.Offset || seg.End() > e.End() || !chunkio.BodyFits(b, seg) {
 				return errors.New("malformed segment")
 			}
 			at = seg.End()

@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/xferd/xferd/internal/fault"
 	"github.com/xferd/xferd/internal/wire"
 	"github.com/xferd/xferd/transport"
 	"github.com/xferd/xferd/transport/internal/chunkio"
@@ -115,7 +116,9 @@ func (s *stream) segment(ctx context.Context, b *transport.Body, n int64, hash b
 	switch {
 	case b.File == nil:
 		if hash {
-			s.digest(b.Mem)
+			if bad := s.digest(b.Mem); bad != nil {
+				return n, bad, nil
+			}
 		}
 		return 0, nil, s.content(ctx, b.Mem)
 	case n >= sendfileMin || n > int64(len(s.out.buf)):
@@ -129,11 +132,17 @@ func (s *stream) segment(ctx context.Context, b *transport.Body, n int64, hash b
 		s.out.used = 0
 		buf = s.out.room(int(n))
 	}
-	if bad := s.read(b.File, buf, b.FileOffset); bad != nil {
+	if b.Mem != nil { // a copy costs less than a system call
+		if err := fault.Guard(func() error { copy(buf, b.Mem); return nil }); err != nil {
+			return n, sourceFailed(err), nil
+		}
+	} else if bad := s.read(b.File, buf, b.FileOffset); bad != nil {
 		return n, bad, nil
 	}
 	if hash {
-		s.digest(buf)
+		if bad := s.digest(buf); bad != nil {
+			return n, bad, nil
+		}
 	}
 	s.out.used += len(buf)
 	return 0, nil, s.content(ctx, buf)
@@ -158,7 +167,7 @@ func (s *stream) large(ctx context.Context, b *transport.Body, n int64, hash boo
 		for left > 0 && bad == nil && err == nil {
 			step := s.pacing(int(min(left, int64(len(s.out.buf)))))
 			var sent int
-			sent, bad, err = s.block(ctx, b.File, fd, off, s.out.buf[:step], hash, &plain)
+			sent, bad, err = s.block(ctx, b, fd, off, s.out.buf[:step], hash, &plain)
 			off += int64(sent)
 			left -= int64(sent)
 		}
@@ -170,13 +179,22 @@ func (s *stream) large(ctx context.Context, b *transport.Body, n int64, hash boo
 }
 
 // block sends len(buf) bytes at off of the file and returns how many went out.
-// Where the file does not support sendfile it sets plain and sends a copy.
-func (s *stream) block(ctx context.Context, f *os.File, fd uintptr, off int64, buf []byte, hash bool, plain *bool) (sent int, bad, err error) {
+// Where the file does not support sendfile it sets plain and sends a copy. What is
+// in memory too is hashed there.
+func (s *stream) block(ctx context.Context, b *transport.Body, fd uintptr, off int64, buf []byte, hash bool, plain *bool) (sent int, bad, err error) {
+	f, have := b.File, false // buf has the bytes
 	if hash {
-		if bad := s.read(f, buf, off); bad != nil {
+		of := buf
+		if b.Mem != nil {
+			of = b.Mem[off-b.FileOffset:][:len(buf)]
+		} else if bad := s.read(f, buf, off); bad != nil {
+			return 0, bad, nil
+		} else {
+			have = true
+		}
+		if bad := s.digest(of); bad != nil {
 			return 0, bad, nil
 		}
-		s.digest(buf)
 	}
 	if err := s.pay(ctx, int64(len(buf))); err != nil {
 		return 0, nil, err
@@ -196,7 +214,7 @@ func (s *stream) block(ctx context.Context, f *os.File, fd uintptr, off int64, b
 		*plain = true
 	}
 	rest := buf[sent:]
-	if !hash {
+	if !have {
 		if bad := s.read(f, rest, off+int64(sent)); bad != nil {
 			return sent, bad, nil
 		}
@@ -227,10 +245,16 @@ func sourceFailed(err error) error {
 	return fmt.Errorf("%w: %w", transport.ErrSourceFailed, err)
 }
 
-func (s *stream) digest(b []byte) {
+// digest adds to the digest of an extent. It returns why the source is of no use,
+// if so: b may be memory that is gone.
+func (s *stream) digest(b []byte) (bad error) {
 	start := time.Now()
-	s.hasher.Write(b)
+	err := fault.Guard(func() error { _, _ = s.hasher.Write(b); return nil })
 	s.o.stats.Hashing.Since(start)
+	if err != nil {
+		return sourceFailed(err)
+	}
+	return nil
 }
 
 func (s *stream) hashZeros(n int64) {

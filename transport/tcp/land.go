@@ -52,15 +52,17 @@ func (r *receiver) borrow(landings []transport.Landing) error {
 	files := false
 	for i := range landings {
 		l := &landings[i]
-		if l.Refuse == nil && l.File == nil {
+		switch {
+		case l.Refuse == nil && l.Mem != nil: // it has its memory
+		case l.Refuse == nil && l.File == nil:
 			mem += int(r.extents[i].DataLength())
-		} else {
+		default:
 			files = true
 		}
 	}
 	size := int(min(r.left, block))
 	switch {
-	case mem == 0 && size == 0:
+	case mem == 0 && (size == 0 || !files):
 		return nil
 	case mem == 0:
 		var ok bool
@@ -80,7 +82,7 @@ func (r *receiver) borrow(landings []transport.Landing) error {
 	r.block = r.lease.Bytes()[mem:]
 	at := 0
 	for i := range landings {
-		if l := &landings[i]; l.Refuse == nil && l.File == nil {
+		if l := &landings[i]; l.Refuse == nil && l.File == nil && l.Mem == nil {
 			end := at + int(r.extents[i].DataLength())
 			r.arrivals[i].Mem = r.lease.Bytes()[at:end:end]
 			at = end
@@ -104,6 +106,8 @@ func (r *receiver) release() {
 func (r *receiver) extent(a *transport.Arrival, l *transport.Landing) error {
 	if l.Refuse != nil {
 		a.Code, a.Err = transport.Refused, l.Refuse
+	} else if l.Mem != nil {
+		return r.place(a, l.Mem)
 	}
 	hash := r.in.opt.Verify && a.Err == nil
 	if hash {
@@ -125,7 +129,7 @@ func (r *receiver) extent(a *transport.Arrival, l *transport.Landing) error {
 			var part []byte
 			var err error
 			if mem != nil {
-				part, err = r.into(mem[:min(left, int64(len(mem)), block)])
+				part, err = r.stay(mem[:min(left, int64(len(mem)), block)])
 				mem = mem[len(part):]
 			} else {
 				part, err = r.next(left)
@@ -164,6 +168,9 @@ func (r *receiver) extent(a *transport.Arrival, l *transport.Landing) error {
 // next returns up to most bytes of the body, read through block.
 func (r *receiver) next(most int64) ([]byte, error) {
 	if len(r.have) == 0 {
+		if len(r.block) == 0 { // of a chunk for which none was expected to be needed
+			r.block = make([]byte, smallBlock)
+		}
 		b := r.block[:min(int64(len(r.block)), r.left)]
 		if err := r.receive(b); err != nil {
 			return nil, err
@@ -176,8 +183,8 @@ func (r *receiver) next(most int64) ([]byte, error) {
 	return part, nil
 }
 
-// into reads bytes of the body to where they stay.
-func (r *receiver) into(b []byte) ([]byte, error) {
+// stay reads bytes of the body to where they stay.
+func (r *receiver) stay(b []byte) ([]byte, error) {
 	n := copy(b, r.have) // read ahead for a file before
 	r.have = r.have[n:]
 	return b, r.receive(b[n:])
@@ -191,10 +198,15 @@ func (r *receiver) receive(b []byte) error {
 	start := time.Now()
 	err := r.fill(b)
 	r.in.stats.Wiring.Since(start)
-	r.left -= int64(len(b))
-	r.in.stats.Bytes.Add(int64(len(b)))
-	r.in.stats.Copied.Add(int64(len(b)))
+	r.took(int64(len(b)))
 	return err
+}
+
+// took counts bytes of the body.
+func (r *receiver) took(n int64) {
+	r.left -= n
+	r.in.stats.Bytes.Add(n)
+	r.in.stats.Copied.Add(n)
 }
 
 // trailer reads the frame after the body into seals.

@@ -41,6 +41,7 @@ type receiver struct {
 	block []byte // where bytes for files pass through
 	have  []byte // of block: read and not landed
 	left  int64  // bytes of the body that were not read
+	into  scatter
 
 	busy  atomic.Bool // something is owed to the source
 	write sync.Mutex  // on conn: answers and signs of life
@@ -63,6 +64,9 @@ func (in *incoming) receive(conn *net.TCPConn, stream int) error {
 	defer conn.Close()
 	in.stats.Streams.Add(1)
 	r := &receiver{in: in, ctx: in.ctx, conn: conn}
+	if err := r.into.open(conn); err != nil {
+		return err
+	}
 
 	over := make(chan struct{})
 	var beat sync.WaitGroup

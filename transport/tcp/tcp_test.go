@@ -43,5 +43,5 @@ func TestConformance(t *testing.T) {
 	transporttest.Run(t, func(t *testing.T) (transport.Acceptor, transport.Dialer, func()) {
 		tr, stop := node(t, Limits{})
 		return tr, tr, stop
-	}, transporttest.Traits{Digests: true})
+	}, transporttest.Traits{Digests: true, Gone: true})
 }

@@ -26,6 +26,9 @@ type Traits struct {
 	// Digests: the target computes a digest of every extent when asked to
 	// verify. Without it a digest may be missing, but never be wrong.
 	Digests bool
+	// Gone: no device has the memory that extents lie in pinned, so that it can be
+	// gone in the middle.
+	Gone bool
 }
 
 // Run runs the suite.
@@ -55,6 +58,16 @@ func Run(t *testing.T, open Open, traits Traits) {
 		{"rate lifted", testRateLifted},
 		{"streams", testStreams},
 		{"bad chunk", testBadChunk},
+		{"memory/shapes", testMemoryShapes},
+		{"memory/100000 places", testMemoryManyPlaces},
+		{"memory/into files", testMemoryIntoFiles},
+		{"memory/holes", testMemoryHoles},
+		{"memory/bad extents", testMemoryBadExtents},
+		{"memory/bad source", testMemoryBadSource},
+		{"memory/gone", testMemoryGone},
+		{"memory/again and again", testMemoryAgain},
+		{"memory/cancel", testMemoryCancel},
+		{"memory/fence", testMemoryFence},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(t, s) })
 	}
@@ -83,6 +96,8 @@ type options struct {
 	streams int
 	verify  bool
 	maxRate int64
+	memory  *transport.Memory   // of the target
+	sources []*transport.Memory // of the source
 }
 
 func newEdge() transport.Edge {
@@ -98,7 +113,9 @@ func (s *suite) connect(t *testing.T, sink transport.Sink, o options) *edge {
 	t.Cleanup(closeAll)
 	e := &edge{t: t, id: newEdge(), accept: a, dialer: d}
 	var err error
-	e.in, err = a.Prepare(t.Context(), e.id, sink, transport.PrepareOptions{Streams: o.streams, ChunkSize: ChunkSize, Verify: o.verify})
+	e.in, err = a.Prepare(t.Context(), e.id, sink, transport.PrepareOptions{
+		Streams: o.streams, ChunkSize: ChunkSize, Verify: o.verify, Memory: o.memory, Principal: "somebody",
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +136,7 @@ func (e *edge) dial(id transport.Edge, g transport.Grant, o options) (transport.
 // dialTo dials an edge with any grant.
 func (e *edge) dialTo(in transport.Incoming, id transport.Edge, g transport.Grant, o options) (transport.Outgoing, error) {
 	return e.dialer.Dial(e.t.Context(), id, g, transport.DialOptions{
-		Streams: o.streams, ChunkSize: ChunkSize, Verify: o.verify, MaxRate: o.maxRate, Control: reach(in),
+		Streams: o.streams, ChunkSize: ChunkSize, Verify: o.verify, MaxRate: o.maxRate, Control: reach(in), Memory: o.sources, Principal: "somebody",
 	})
 }
 

@@ -220,11 +220,18 @@ func (l *landing) place(sl *inSlot, i int, p *transport.Landing, mem []byte) {
 	if a.Code == transport.Mismatch {
 		l.in.stats.Mismatches.Add(1)
 	}
-	if a.Err != nil || p.File == nil {
+	if a.Err != nil || p.File == nil && p.Mem == nil {
 		return
 	}
 	a.Mem = nil
 	start := time.Now()
+	if p.Mem != nil {
+		if err := chunkio.Scatter(&a.ExtentHeader, mem, p.Mem); err != nil {
+			a.Code, a.Err, a.Digest = transport.Refused, fmt.Errorf("place the extent: %w", err), transport.Digest{}
+		}
+		l.in.stats.Placing.Since(start)
+		return
+	}
 	write := l.in.t.files.WriteAt
 	if p.Unsynced {
 		write = (*os.File).WriteAt

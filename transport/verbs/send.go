@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/xferd/xferd/internal/fault"
 	"github.com/xferd/xferd/internal/wire"
 	"github.com/xferd/xferd/rdma"
 	"github.com/xferd/xferd/transport"
@@ -75,9 +76,12 @@ func (o *outgoing) fill(sl *outSlot, i int, at int64) int64 {
 		at += seg.Length
 		b := &e.Bodies[j]
 		var bad error
-		if b.File == nil {
-			copy(part, b.Mem)
-		} else if seal.State == wire.Sound {
+		if seal.State != wire.Sound {
+			continue
+		}
+		if b.Mem != nil {
+			bad = fault.Guard(func() error { copy(part, b.Mem); return nil })
+		} else {
 			start := time.Now()
 			_, bad = o.t.files.ReadAt(b.File, part, b.FileOffset)
 			o.stats.Reading.Since(start)

@@ -40,7 +40,7 @@ func (f *Framer) Append(dst []byte, c *transport.Chunk, digests bool, most int64
 		from := len(f.ranges)
 		for j, seg := range e.Segments {
 			b := &e.Bodies[j]
-			if b.File == nil && int64(len(b.Mem)) != seg.Length || b.File != nil && (b.Mem != nil || b.FileOffset < 0) {
+			if !BodyFits(b, seg) {
 				return dst, 0, errors.New("body does not fit its segment")
 			}
 			f.ranges = append(f.ranges, wire.Range(seg))
@@ -57,6 +57,14 @@ func (f *Framer) Append(dst []byte, c *transport.Chunk, digests bool, most int64
 	}
 	dst, err = wire.AppendChunk(dst, &f.frame)
 	return dst, total, err
+}
+
+// BodyFits reports whether a body can be that of a segment.
+func BodyFits(b *transport.Body, seg transport.Range) bool {
+	if b.File == nil || b.Mem != nil {
+		return int64(len(b.Mem)) == seg.Length && b.FileOffset >= 0
+	}
+	return b.FileOffset >= 0
 }
 
 // Headers reads frames of chunks. It keeps memory between calls: what it returns
