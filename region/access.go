@@ -1,0 +1,80 @@
+package region
+
+import (
+	"os"
+	"sync"
+)
+
+// access is what Reading and Writing have in common: the memory of a region, which
+// stays as long as it is open.
+type access struct {
+	g    *region
+	once sync.Once
+	pins int64 // guarded by g.mu
+}
+
+// File is the memfd, which may be read at offsets. It is not the caller's to close,
+// nor is its position.
+func (a *access) File() *os.File { return a.g.mem.f }
+
+// Memory is the whole region, mapped for reading and writing. A program that may
+// write the region may have punched holes in it: a touch of one can fault when no
+// memory is left. Touch it under fault.Guard (internal/fault).
+func (a *access) Memory() []byte { return a.g.mem.b }
+
+// Size of the region in bytes.
+func (a *access) Size() int64 { return a.g.spec.Size }
+
+// UID tells regions of one name apart.
+func (a *access) UID() [16]byte { return a.g.uid }
+
+// Generation rises with every commit. It is that of now.
+func (a *access) Generation() uint64 { return a.g.generation.Load() }
+
+// Revoked is closed when the region is being deleted, or its lease ended. Stop, make
+// sure that nothing touches the memory any more, and Close: the deletion waits.
+func (a *access) Revoked() <-chan struct{} { return a.g.revoked }
+
+// Pinned tells that bytes were registered with a device, or (negative) are not any
+// more. It is for people to look at; Close takes away what is left.
+func (a *access) Pinned(delta int64) {
+	a.g.mu.Lock()
+	defer a.g.mu.Unlock()
+	a.pins += delta
+	a.g.pinned += delta
+}
+
+func (a *access) release() {
+	a.g.mu.Lock()
+	a.g.pinned -= a.pins
+	a.pins = 0
+	a.g.mu.Unlock()
+	a.g.r.release(a.g)
+}
+
+// Reading is the right to read the memory of a region until Close. It excludes
+// nobody: what is read of ranges that are being written is undefined.
+type Reading struct{ access }
+
+// Read opens a region to be read for a principal. Errors: ErrNotFound, ErrDetached,
+// ErrGone, ErrQuarantined.
+func (r *Registry) Read(principal, id string) (_ *Reading, err error) {
+	defer func() { r.stats.refuse(err) }()
+	g, err := r.find(principal, id)
+	if err != nil {
+		return nil, err
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if err := g.usable(false); err != nil {
+		return nil, err
+	}
+	g.use()
+	return &Reading{access{g: g}}, nil
+}
+
+// Close ends the use of the memory: nothing may touch it any more. Idempotent.
+func (x *Reading) Close() error {
+	x.once.Do(x.release)
+	return nil
+}

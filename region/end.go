@@ -1,0 +1,251 @@
+package region
+
+import (
+	"context"
+	"errors"
+	"math"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/xferd/xferd/internal/store"
+)
+
+// place gives a region its memory. The caller holds g.mu.
+func (g *region) place(m *mapping, p *notice) {
+	g.mem, g.page, g.state = m, p, Ready
+	g.tell()
+	g.changed(Event{Kind: StateChanged})
+}
+
+// tell brings the notice page up to date. The caller holds g.mu.
+func (g *region) tell() {
+	if g.page != nil {
+		g.page.tell(g.generation.Load(), g.openWrites(), len(g.torn), g.state)
+	}
+}
+
+// openWrites counts those that may write now. The caller holds g.mu.
+func (g *region) openWrites() int {
+	n := 0
+	for w := range g.open {
+		if w.writing {
+			n++
+		}
+	}
+	return n
+}
+
+// Delete removes a region: it revokes its memory from whoever uses it, waits until
+// they closed, and gives it back. Programs that are attached are told, and keep what
+// they have mapped. Without force a region with transfers under way is refused with
+// ErrBusy. The end of ctx ends the waiting, not the deletion. Errors: ErrNotFound
+// (also for those who may only read or write), ErrQuarantined.
+func (r *Registry) Delete(ctx context.Context, principal, id string, force bool) (err error) {
+	defer func() { r.stats.refuse(err) }()
+	g, err := r.findOwned(principal, id)
+	if err != nil {
+		return err
+	}
+	g.mu.Lock()
+	switch {
+	case g.state == Quarantined:
+		err = g.usable(true)
+	case g.users > 0 && !force && g.state != Deleting:
+		err = &Error{Kind: ErrBusy, ID: id, Holder: g.holder()}
+	}
+	g.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	r.end(g)
+	select {
+	case <-g.ended:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.state == Quarantined {
+		return g.usable(true)
+	}
+	return nil
+}
+
+// holder names one of the transfers that write. The caller holds g.mu.
+func (g *region) holder() string {
+	for w := range g.open {
+		if w.req.Transfer != "" {
+			return w.req.Transfer
+		}
+	}
+	return ""
+}
+
+// end begins the end of a region, and ends it if nobody uses it.
+func (r *Registry) end(g *region) {
+	g.mu.Lock()
+	if g.state == Deleting || g.state == Quarantined {
+		g.mu.Unlock()
+		return
+	}
+	g.state = Deleting
+	g.expires = time.Time{}
+	close(g.revoked)
+	g.tell()
+	g.changed(Event{Kind: StateChanged})
+	g.hangUp()
+	last := g.users == 0
+	g.mu.Unlock()
+	if last {
+		r.finish(g)
+	}
+}
+
+// finish gives everything back. It is called once, by the one who saw that a region
+// that is being deleted has no users any more: there can be no new ones.
+func (r *Registry) finish(g *region) {
+	g.storing.Lock()
+	defer g.storing.Unlock()
+	id := g.spec.ID
+	err := r.cfg.Store.UpdateReserved(context.Background(), func(tx *store.Tx) error {
+		for _, key := range g.stale {
+			if err := r.writes.Delete(tx, key); err != nil {
+				return err
+			}
+		}
+		return r.table.Delete(tx, id)
+	})
+	if err != nil && !errors.Is(err, store.ErrClosed) {
+		r.cfg.Log.Error("the record of a region could not be removed: it will be there again, detached, after a restart", "region", id, "err", err)
+	}
+	g.mu.Lock()
+	g.mem.close()
+	g.page.close()
+	g.mem, g.page = nil, nil
+	g.mu.Unlock()
+	r.forget(g)
+}
+
+// use counts who uses the memory. The caller holds g.mu.
+func (g *region) use() { g.users++ }
+
+// release is the end of a use.
+func (r *Registry) release(g *region) {
+	g.mu.Lock()
+	g.users--
+	last := g.users == 0 && g.state == Deleting
+	g.mu.Unlock()
+	if last {
+		r.finish(g)
+	}
+}
+
+// lease begins anew. The caller holds g.mu.
+func (g *region) lease() {
+	if len(g.conns) > 0 || g.state == Quarantined || g.state == Deleting {
+		g.expires = time.Time{}
+		return
+	}
+	g.expires = time.Now().Add(g.spec.TTL)
+	r := g.r
+	if next := r.next.Load(); g.expires.UnixNano() < next {
+		select {
+		case r.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+const (
+	// leaseRest is the shortest time between two looks at all leases: one may end so
+	// much later.
+	leaseRest = 100 * time.Millisecond
+	leaseIdle = time.Hour
+	endWidth  = 128 // regions that end at a time
+)
+
+// Run ends the leases that are over, until ctx ends.
+func (r *Registry) Run(ctx context.Context) error {
+	t := time.NewTimer(0)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.C:
+		case <-r.wake:
+			// Soon, and together with those that come until then.
+			r.next.Store(0)
+			t.Reset(leaseRest)
+			continue
+		}
+		r.next.Store(math.MaxInt64) // who begins a lease now can not know whether it was seen
+		next := r.expire(time.Now())
+		r.next.Store(next.UnixNano())
+		t.Reset(max(time.Until(next), leaseRest))
+	}
+}
+
+// expire ends the leases that are over, and returns when the next one is.
+func (r *Registry) expire(now time.Time) time.Time {
+	next := now.Add(leaseIdle)
+	var over []*region
+	r.mu.Lock()
+	for _, g := range r.regions {
+		g.mu.Lock()
+		switch {
+		case g.expires.IsZero():
+		case !g.expires.After(now):
+			over = append(over, g)
+		case g.expires.Before(next):
+			next = g.expires
+		}
+		g.mu.Unlock()
+	}
+	r.mu.Unlock()
+	// Together: each changes the store, which makes one transaction of many.
+	var ending errgroup.Group
+	ending.SetLimit(endWidth)
+	for _, g := range over {
+		g.mu.Lock()
+		still := !g.expires.IsZero() && !g.expires.After(now) && len(g.conns) == 0
+		g.mu.Unlock()
+		if still {
+			r.cfg.Log.Info("the lease of a region ended", "region", g.spec.ID, "owner", g.spec.Principal)
+			r.stats.expired.Add(1)
+			ending.Go(func() error { r.end(g); return nil })
+		}
+	}
+	_ = ending.Wait()
+	return next
+}
+
+// Close gives back the memory of all regions; their records stay. Call it after
+// Run returned and everybody who uses memory closed. Idempotent.
+func (r *Registry) Close() error {
+	r.mu.Lock()
+	if r.closed {
+		r.mu.Unlock()
+		return nil
+	}
+	r.closed = true
+	var all []*region
+	for _, g := range r.regions {
+		all = append(all, g)
+	}
+	r.mu.Unlock()
+	for _, g := range all {
+		g.mu.Lock()
+		g.hangUp()
+		if g.state == Ready && g.users == 0 {
+			g.state = Detached
+			g.tell()
+			g.mem.close()
+			g.page.close()
+			g.mem, g.page = nil, nil
+		}
+		g.mu.Unlock()
+	}
+	return nil
+}

@@ -1,0 +1,269 @@
+package region
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/xferd/xferd/internal/store"
+)
+
+// WriteRequest says what somebody wants to write.
+type WriteRequest struct {
+	Principal, ID string
+	Ranges        []Range // in any order; disjoint
+	Transfer      string  // its name, for people
+}
+
+// Writing is the right to write ranges of a region until Close. Nobody else may
+// write them meanwhile.
+type Writing struct {
+	access
+	req     WriteRequest
+	ranges  ranges
+	key     string // of its record
+	writing bool   // open, since Write or Again; guarded by g.mu
+	touched atomic.Bool
+	closed  bool // guarded by g.mu
+}
+
+// Write opens ranges to be written for a principal. That is durable when it returns:
+// should this process die, the ranges are torn. Nothing of it may be written before.
+// Errors: ErrNotFound, ErrDenied (the principal may only read), ErrRange, ErrBusy
+// with the holder where ranges are open that overlap, ErrDetached, ErrGone,
+// ErrQuarantined, those of the store.
+func (r *Registry) Write(ctx context.Context, req WriteRequest) (_ *Writing, err error) {
+	defer func() { r.stats.refuse(err) }()
+	g, err := r.find(req.Principal, req.ID)
+	if err != nil {
+		return nil, err
+	}
+	list, err := checkRanges(req.Ranges, g.spec.Size)
+	if err != nil {
+		err.(*Error).ID = req.ID
+		return nil, err
+	}
+	w := &Writing{access: access{g: g}, req: req, ranges: list, key: joinKey(req.ID, r.number.Add(1)), writing: true}
+	w.req.Ranges = nil // the caller's
+	if err := g.begin(w); err != nil {
+		return nil, err
+	}
+	if err := g.recordWrite(ctx, w); err != nil {
+		_ = w.Close()
+		return nil, err
+	}
+	return w, nil
+}
+
+func (g *region) begin(w *Writing) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if w.req.Principal != "" && !g.spec.mayWrite(w.req.Principal) {
+		return &Error{Kind: ErrDenied, ID: g.spec.ID, Err: errors.New("it may be read alone")}
+	}
+	if err := g.usable(false); err != nil {
+		return err
+	}
+	for other := range g.open {
+		if other.ranges.overlap(w.ranges) {
+			return &Error{Kind: ErrBusy, ID: g.spec.ID, Holder: other.req.Transfer,
+				Err: errors.New("a range of it is being written by " + orUnknown(other.req.Transfer))}
+		}
+	}
+	g.open[w] = struct{}{}
+	g.use()
+	g.tell()
+	return nil
+}
+
+func orUnknown(transfer string) string {
+	if transfer == "" {
+		return "somebody else"
+	}
+	return transfer
+}
+
+// recordWrite makes an open write durable, and a ceiling that is well above the
+// generation.
+func (g *region) recordWrite(ctx context.Context, w *Writing) error {
+	g.storing.Lock()
+	defer g.storing.Unlock()
+	g.mu.Lock()
+	rec, raise := g.record(), false
+	if g.ceiling-g.generation.Load() < generationStep/2 {
+		rec.Ceiling, raise = g.ceiling+generationStep, true
+	}
+	g.mu.Unlock()
+	row := openRecord{Ranges: w.ranges.atMost(maxStored), Transfer: w.req.Transfer}
+	err := g.r.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+		if raise {
+			if err := g.r.table.Put(tx, g.spec.ID, rec); err != nil {
+				return err
+			}
+		}
+		return g.r.writes.Put(tx, w.key, row)
+	})
+	if err == nil && raise {
+		g.mu.Lock()
+		g.ceiling = rec.Ceiling
+		g.mu.Unlock()
+	}
+	return err
+}
+
+// Touched tells that bytes of the ranges may be other ones from now on: without a
+// Commit they are torn.
+func (w *Writing) Touched() { w.touched.Store(true) }
+
+// Commit is what became whole.
+type Commit struct {
+	Transfer string // its name; empty: that of the request
+	Digest   [16]byte
+	Bytes    int64
+}
+
+// Commit says that the ranges are whole, all of them. The generation rises, and
+// whoever waits is told. Nothing may be written any more, until Again. Errors:
+// ErrClosed where the ranges are not open, ErrGone, ErrQuarantined, those of the
+// store.
+func (w *Writing) Commit(c Commit) (generation uint64, err error) {
+	g := w.g
+	for {
+		g.mu.Lock()
+		if err := w.usable(true); err != nil {
+			g.mu.Unlock()
+			return 0, err
+		}
+		if g.generation.Load()+1 < g.ceiling {
+			break
+		}
+		g.mu.Unlock()
+		if err := g.raise(); err != nil {
+			return 0, err
+		}
+	}
+	defer g.mu.Unlock()
+	if c.Transfer == "" {
+		c.Transfer = w.req.Transfer
+	}
+	g.torn = g.torn.minus(w.ranges)
+	w.writing = false
+	w.touched.Store(false)
+	generation = g.generation.Add(1)
+	g.r.stats.commits.Add(1)
+	g.r.stats.written.Add(c.Bytes)
+	g.tell()
+	g.changed(Event{
+		Kind: Committed, Ranges: w.ranges, Digest: c.Digest, Bytes: c.Bytes, Transfer: c.Transfer, Principal: w.req.Principal,
+	})
+	return generation, nil
+}
+
+// raise stores a higher ceiling.
+func (g *region) raise() error {
+	g.storing.Lock()
+	defer g.storing.Unlock()
+	g.mu.Lock()
+	rec := g.record()
+	rec.Ceiling += generationStep
+	g.mu.Unlock()
+	err := g.store(context.Background(), rec)
+	if err == nil {
+		g.mu.Lock()
+		g.ceiling = rec.Ceiling
+		g.mu.Unlock()
+	}
+	return err
+}
+
+// usable: the caller holds g.mu.
+func (w *Writing) usable(writing bool) error {
+	if err := w.g.usable(false); err != nil {
+		return err
+	}
+	if w.closed || w.writing != writing {
+		return &Error{Kind: ErrClosed, ID: w.g.spec.ID, Err: errors.New("the ranges are not open, or open already")}
+	}
+	return nil
+}
+
+// Again opens the ranges once more after a Commit: it costs neither a sync nor a
+// system call that waits. Errors: ErrGone, ErrQuarantined, ErrClosed.
+func (w *Writing) Again() error {
+	w.g.mu.Lock()
+	defer w.g.mu.Unlock()
+	if err := w.usable(false); err != nil {
+		return err
+	}
+	w.writing = true
+	w.g.tell()
+	return nil
+}
+
+// Close gives the ranges up: nothing may write them any more. If they are open and
+// were touched, they are torn from now on. It waits for the store; idempotent.
+func (w *Writing) Close() (err error) {
+	w.once.Do(func() {
+		err = w.g.close(w)
+		w.release()
+	})
+	return err
+}
+
+func (g *region) close(w *Writing) error {
+	g.storing.Lock()
+	defer g.storing.Unlock()
+	g.mu.Lock()
+	if w.writing && w.touched.Load() {
+		g.torn = g.torn.plus(w.ranges)
+		g.r.stats.torn.Add(1)
+	}
+	w.closed, w.writing = true, false
+	delete(g.open, w)
+	g.tell()
+	rec, stale := g.record(), append(slices.Clone(g.stale), w.key)
+	g.mu.Unlock()
+	err := g.r.cfg.Store.UpdateReserved(context.Background(), func(tx *store.Tx) error {
+		return g.r.put(tx, g.spec.ID, rec, stale)
+	})
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if err == nil {
+		g.stale = nil
+	} else {
+		g.stale = stale // with the next change; until then a crash tears it
+	}
+	return err
+}
+
+// Quarantine says that the memory could not be fenced: late bytes may land in it for
+// as long as this process runs. Nobody can use the region any more, and its memory is
+// never given back. Close the Writing all the same.
+func (w *Writing) Quarantine(cause error) {
+	g := w.g
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.state == Quarantined {
+		return
+	}
+	if g.state != Deleting {
+		close(g.revoked)
+	}
+	g.state, g.detail, g.expires = Quarantined, cause.Error(), time.Time{}
+	g.finished = true
+	close(g.ended)
+	w.touched.Store(true)
+	g.r.cfg.Log.Error("a region is quarantined: its memory could not be fenced", "region", g.spec.ID, "transfer", w.req.Transfer, "err", cause)
+	g.tell()
+	g.changed(Event{Kind: StateChanged})
+	g.hangUp()
+}
+
+// joinKey makes the key of an open write; an id has no slash.
+func joinKey(id string, n uint64) string { return id + "/" + strconv.FormatUint(n, 16) }
+
+func cutKey(key string) (id, n string, ok bool) { return strings.Cut(key, "/") }
