@@ -110,6 +110,10 @@ func follow(state transfer.State, owes bool, e *transfer.Error) event {
 		return evAborted
 	case e.Reason == transfer.Stalled: // it would pass, but patience ran out
 		return evFail
+	case e.Reason == transfer.StateNoSpace && (owes || e.Side == transfer.SideOwner):
+		// It was accepted, at both ends: it waits for room. What the target refused
+		// before it took anything on is for a person.
+		return evRetry
 	case e.Reason.Transient():
 		return evRetry
 	}

@@ -32,6 +32,7 @@ type observer struct {
 	good     int64     // entries that were published or the same already
 	gained   bool      // something is at the target that was not before this attempt
 	dirty    bool
+	waiting  *transfer.Error // what the target waits for, or nil
 	dry      bool            // a dry run
 	file     transfer.Result // the last regular file that is at the target
 }
@@ -106,7 +107,7 @@ func (o *observer) show(ctx context.Context) {
 // changeLocked returns an edit that puts what was gathered so far into the
 // transfer.
 func (o *observer) changeLocked() func(*transfer.Transfer) {
-	c, path, failures, opened := o.c.Clone(), o.path, slices.Clone(o.failures), o.opened
+	c, path, failures, opened, waiting := o.c.Clone(), o.path, slices.Clone(o.failures), o.opened, o.waiting
 	path.Fallbacks = slices.Clone(path.Fallbacks)
 	return func(t *transfer.Transfer) {
 		attempts := t.Counters.Attempts
@@ -117,9 +118,21 @@ func (o *observer) changeLocked() func(*transfer.Transfer) {
 			t.Resolved = opened.ResolvedTo
 			if t.State == transfer.StateRunning {
 				t.WaitingReason, t.WaitingDetail, t.NextAttempt = "", "", time.Time{}
+				if waiting != nil {
+					t.WaitingReason, t.WaitingDetail = waiting.Reason, waiting.Error()
+				}
 			}
 		}
 	}
+}
+
+// settle makes the results durable, if there is room for them. It may be called again
+// while that is what its error is about.
+func (o *observer) settle() error {
+	if err := o.log.settle(); err != nil && !o.log.failed() { // else close tells it
+		return storeError(err, o.j.e.cfg.Node)
+	}
+	return nil
 }
 
 // close shows the rest and makes the results durable.
@@ -164,6 +177,19 @@ func (o *observer) Opened(m *transfer.Opened) {
 	o.opened, o.dirty = m, true
 	o.checked = cmp.Or(o.checked, m.Checked)
 	o.path.Weaken(o.checked)
+}
+
+// Waiting implements sender.Observer.
+func (o *observer) Waiting(err *transfer.Error) {
+	o.mu.Lock()
+	o.waiting, o.dirty = err, true
+	o.mu.Unlock()
+	log := o.j.e.cfg.Log
+	if err == nil {
+		log.Info("the target goes on", "transfer", o.j.id)
+		return
+	}
+	log.Warn("the target waits", "transfer", o.j.id, "reason", string(err.Reason), "err", err.Error())
 }
 
 // Path implements sender.Observer.

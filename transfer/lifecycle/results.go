@@ -22,6 +22,8 @@ const (
 	frameResult  = 1
 	frameAttempt = 2
 	flushResults = 512
+	// heldResults is how many may wait for room in the state directory.
+	heldResults = 1 << 16
 )
 
 // published counts entries that came to be, by kind.
@@ -172,33 +174,55 @@ func (r *results) add(res *transfer.Result) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.pending = append(r.pending, store.Frame{Type: frameResult, Payload: manifest.AppendResult(nil, res)})
-	if len(r.pending) >= flushResults {
-		r.flushLocked()
+	if len(r.pending)%flushResults == 0 {
+		_ = r.flushLocked() // told by settle
 	}
 }
 
-func (r *results) flushLocked() {
-	if r.err == nil && len(r.pending) > 0 {
-		_, r.err = r.log.AppendBatch(r.pending)
+// flushLocked writes what is pending. Where there is no room for it, it stays so, up
+// to a bound: the next flush may find room.
+func (r *results) flushLocked() error {
+	for r.err == nil && len(r.pending) > 0 {
+		n := min(len(r.pending), flushResults)
+		_, err := r.log.AppendBatch(r.pending[:n])
+		if errors.Is(err, store.ErrNoSpace) && len(r.pending) < heldResults {
+			return err
+		}
+		r.err = err
+		r.pending = append(r.pending[:0], r.pending[n:]...)
 	}
-	r.pending = r.pending[:0]
+	if r.err != nil {
+		r.pending = nil
+	}
+	return r.err
 }
 
 // flush writes what is pending, so that readers see it.
 func (r *results) flush() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.flushLocked()
-	return r.err
+	return r.flushLocked()
 }
 
-// close makes the results durable.
-func (r *results) close() error {
-	err := r.flush()
-	if err == nil {
-		err = r.log.Sync(context.Background())
+// failed says that results are lost to the log, for good.
+func (r *results) failed() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.err != nil
+}
+
+// settle makes the results durable. After an error that is store.ErrNoSpace it may be
+// called again, unless failed.
+func (r *results) settle() error {
+	if err := r.flush(); err != nil {
+		return err
 	}
-	return errors.Join(err, r.shared.release())
+	return r.log.Sync(context.Background())
+}
+
+// close makes the results durable, and gives the log back.
+func (r *results) close() error {
+	return errors.Join(r.settle(), r.shared.release())
 }
 
 // Entries returns a page of results; see server.Engine. The cursor is the

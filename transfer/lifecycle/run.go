@@ -108,6 +108,10 @@ func (j *job) attempt(ctx context.Context, w *watchdog) (moved bool, err error) 
 	stop()
 	j.learn(held, &summary, runErr)
 	defer j.setCommitted(false)
+	if runErr == nil {
+		// Everything is at the target. What is missing is the record of it.
+		_ = j.hold(ctx, w, obs.settle)
+	}
 	if err := obs.close(); err != nil {
 		return obs.moved(), storeError(err, j.e.cfg.Node)
 	}
@@ -122,15 +126,17 @@ func (j *job) attempt(ctx context.Context, w *watchdog) (moved bool, err error) 
 	if t.Spec.Mode == transfer.ModeVerify && end != nil {
 		state, end = transfer.StateFailed, cmp.Or(summary.TargetErr, end)
 	}
-	_, err = j.stepTo(ctx, evDone, state, func(t *transfer.Transfer) {
-		t.Err = end
-		obs.digests(t)
-		t.Counters.Deleted += summary.Deleted
-		t.Path.Target = summary.TargetStats
-		t.Path.Bottleneck = bottleneck(&t.Path, took, j.e.limits.Load().rate(t.Spec.MaxRate))
-		t.Path.Weaken(summary.Checked)
+	return true, j.hold(ctx, w, func() error {
+		_, err := j.stepTo(ctx, evDone, state, func(t *transfer.Transfer) {
+			t.Err = end
+			obs.digests(t)
+			t.Counters.Deleted += summary.Deleted
+			t.Path.Target = summary.TargetStats
+			t.Path.Bottleneck = bottleneck(&t.Path, took, j.e.limits.Load().rate(t.Spec.MaxRate))
+			t.Path.Weaken(summary.Checked)
+		})
+		return err
 	})
-	return true, err
 }
 
 func (j *job) sendJob(t *transfer.Transfer) sender.Job {
@@ -195,6 +201,9 @@ func (j *job) conclude(ctx context.Context, err error) bool {
 		// Full state disk: it is tried again, since the files are at the target
 		// and only the record of it is missing. A failed store ends Run.
 		j.e.cfg.Log.Error("store the state of a transfer", "transfer", j.id, "err", stepErr)
+		if on == evRetry {
+			j.showWait(ctx, e)
+		}
 		return false
 	}
 	return to != transfer.StateRunning && to != transfer.StateCancelling
@@ -224,6 +233,9 @@ func backoff(failures int) time.Duration {
 func (j *job) wait(ctx context.Context, w *watchdog, failures int) {
 	d := backoff(failures)
 	t := j.current()
+	if t.WaitingReason == transfer.StateNoSpace {
+		d = min(d, mostHold) // asking costs nothing
+	}
 	if left, ok := w.left(&t); ok && left < d {
 		d = left
 	}

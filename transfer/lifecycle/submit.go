@@ -140,6 +140,12 @@ func (e *Engine) check(s *transfer.Submission) error {
 			Hint: "undo it with: xferctl nodes undrain " + string(e.cfg.Node),
 		}
 	}
+	if err := e.cfg.Store.Room(); err != nil {
+		// The record may still fit, and what the transfer notes later does not.
+		t := storeError(err, e.cfg.Node)
+		t.Phase = transfer.PhaseSubmit
+		return t
+	}
 	if p := e.limits.Load().Policy; s.Spec.Policy == transfer.PolicyAuto && p != "" {
 		s.Spec.Policy = p
 	}

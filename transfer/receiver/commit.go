@@ -24,8 +24,7 @@ func (e *edge) journalTemps(items []item) error {
 	if len(list) == 0 {
 		return nil
 	}
-	_, err := e.journal.append(frameTemps, appendTemps(nil, list))
-	return err
+	return e.note(e.ctx, frameTemps, appendTemps(nil, list))
 }
 
 // fill makes what is not made yet, with its metadata.
@@ -170,7 +169,7 @@ func (e *edge) journalCommitting(items []item) error {
 	if len(list) == 0 {
 		return nil
 	}
-	if _, err := e.journal.append(frameCommitting, appendTemps(nil, list)); err != nil {
+	if err := e.note(e.ctx, frameCommitting, appendTemps(nil, list)); err != nil {
 		return err
 	}
 	return e.journal.sync(e.ctx)
@@ -187,7 +186,7 @@ func (e *edge) journalCommitted(items []item) error {
 	if len(list) == 0 {
 		return nil
 	}
-	if _, err := e.journal.append(frameCommitted, appendNumbers(nil, list)); err != nil {
+	if err := e.note(e.ctx, frameCommitted, appendNumbers(nil, list)); err != nil {
 		return err
 	}
 	if !e.opt.durable() {

@@ -61,6 +61,7 @@ type edge struct {
 	found       found    // of a verification
 	claims      []string // partials that are kept from other edges
 	causes      causes
+	holding     holding // has its own mutex
 	checked     transfer.Checked
 }
 
@@ -267,7 +268,7 @@ func (e *edge) answerPings(inbox <-chan transfer.ToTarget, ended <-chan struct{}
 		select {
 		case m := <-inbox:
 			if p, ok := m.(*transfer.Ping); ok {
-				e.out.post(&transfer.Pong{Seq: p.Seq})
+				e.pong(p.Seq)
 			}
 		case <-ended:
 			return

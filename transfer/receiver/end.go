@@ -55,7 +55,16 @@ func (e *edge) leaveBehind(ctx context.Context, how how) error {
 		return err
 	}
 	failpoint.Hit("receiver/end-settle")
-	if _, err := e.journal.append(frameSettled, nil); err != nil {
+	// An end that is complete waits for room, as long as its owner is there.
+	last := func(note func() error) error { return note() }
+	if how == endFinished {
+		last = func(note func() error) error { return e.holdUntil(e.ctx, nil, note) }
+	}
+	err := last(func() error {
+		_, err := e.journal.append(frameSettled, nil)
+		return err
+	})
+	if err != nil {
 		return err
 	}
 	switch how {
@@ -83,7 +92,7 @@ func (e *edge) leaveBehind(ctx context.Context, how how) error {
 		}
 	}
 	failpoint.Hit("receiver/end-unlock")
-	if err := e.r.unlock(ctx, uid); err != nil {
+	if err := last(func() error { return stateError(e.r.unlock(ctx, uid)) }); err != nil {
 		return err
 	}
 	failpoint.Hit("receiver/end-unlocked")

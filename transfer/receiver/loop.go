@@ -173,7 +173,7 @@ func (l *loop) handle(m transfer.ToTarget) *ending {
 		}
 		return l.broken("unknown end %d", m.End)
 	case *transfer.Ping:
-		l.out.post(&transfer.Pong{Seq: m.Seq})
+		l.pong(m.Seq)
 	default:
 		return l.broken("unexpected %T", m)
 	}

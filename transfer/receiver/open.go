@@ -70,6 +70,9 @@ func (r *Receiver) open(run running, p Peer, m *transfer.Open) (*edge, *transfer
 		terr.Hint = "choose another node, or undo it: xferctl nodes undrain " + string(r.cfg.Node)
 		return nil, nil, terr
 	}
+	if err := r.store.Room(); err != nil {
+		return nil, nil, r.storeRefusal(err) // before anything is taken on, or let go of
+	}
 	opened := &transfer.Opened{
 		Node: r.cfg.Node, Incarnation: r.store.Incarnation(), Credits: r.cfg.Credits,
 		Transports: r.transports(p), ResolvedTo: r.resolvedTo(d), Digest: opt.Digest,

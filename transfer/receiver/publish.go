@@ -281,6 +281,9 @@ func (e *edge) removeFailed(items []item) {
 // abandonBatch ends the edge because its journal cannot be written. The entries
 // stay without a result; what is in the directory now is found by recovery.
 func (e *edge) abandonBatch(items []item, err error) {
+	if e.busy.Err() != nil && transfer.ReasonOf(err) == transfer.StateNoSpace {
+		return // it waited for room until the edge began to end, which looks after the entries
+	}
 	e.cancel(err)
 	e.log.Error("journal", "error", err, "entries", len(items))
 }

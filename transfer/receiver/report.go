@@ -5,7 +5,7 @@ import "github.com/xferd/xferd/transfer"
 // report ends an entry. Each entry is reported once; a directory may be
 // reported again (see again).
 func (e *edge) report(results ...transfer.Result) {
-	if len(results) == 0 {
+	if results = e.unnoted(results); len(results) == 0 {
 		return
 	}
 	var free []*file

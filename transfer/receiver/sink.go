@@ -234,6 +234,11 @@ func (s *sink) recordLanded(landed []landedExtent) error {
 		return nil
 	}
 	_, err := s.journal.append(frameLanded, appendLanded(nil, list))
+	if transfer.ReasonOf(err) == transfer.StateNoSpace {
+		// The data goes on: what is not in the record is sent again, if this attempt
+		// does not come to its end. Publishing waits for room.
+		return nil
+	}
 	return err
 }
 

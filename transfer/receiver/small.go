@@ -29,7 +29,7 @@ func (s *sink) landSmall(ctx context.Context, small []int, arrivals []transport.
 			rec[k].Dir = d.Path()
 		}
 	}
-	_, err := s.journal.append(frameTemps, appendTemps(nil, rec))
+	err := s.note(ctx, frameTemps, appendTemps(nil, rec))
 	if err != nil {
 		s.cancel(err)
 	}

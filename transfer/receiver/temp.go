@@ -41,7 +41,7 @@ func (e *edge) ensureTemp(ctx context.Context, f *file) (*temp, error) {
 	}
 	// By its name before it is made, so that a crash leaves none that nobody knows.
 	named := []smallTemp{{Entry: f.e.Number, Dir: d.Path(), Temp: t.num, Final: f.name}}
-	if _, err = e.journal.append(frameTemps, appendTemps(nil, named)); err == nil {
+	if err = e.note(ctx, frameTemps, appendTemps(nil, named)); err == nil {
 		t.f, err = d.Create(t.name, 0o600)
 	}
 	if err != nil {
@@ -50,7 +50,7 @@ func (e *edge) ensureTemp(ctx context.Context, f *file) (*temp, error) {
 	}
 	failpoint.Hit("receiver/temp-created")
 	t.slot = &e.slots
-	if err := e.prepareTemp(f, t, d); err != nil {
+	if err := e.prepareTemp(ctx, f, t, d); err != nil {
 		_ = t.close()
 		_ = d.Unlink(t.name)
 		return nil, err
@@ -61,14 +61,18 @@ func (e *edge) ensureTemp(ctx context.Context, f *file) (*temp, error) {
 	return t, nil
 }
 
-func (e *edge) prepareTemp(f *file, t *temp, d heldDir) error {
+func (e *edge) prepareTemp(ctx context.Context, f *file, t *temp, d heldDir) error {
 	info, err := t.f.Info()
 	if err != nil {
 		return err
 	}
 	t.id = fileID{info.Dev, info.Ino}
 	rec := tempFrame{Entry: f.e.Number, Name: t.name, Dev: info.Dev, Ino: info.Ino, Dir: d.Path(), Final: f.name, Print: f.e.Print}
-	if t.at, err = e.journal.append(frameTemp, rec.append(nil)); err != nil {
+	err = e.hold(ctx, func() (err error) {
+		t.at, err = e.journal.append(frameTemp, rec.append(nil))
+		return err
+	})
+	if err != nil {
 		return err
 	}
 	failpoint.Hit("receiver/temp-recorded")

@@ -172,6 +172,7 @@ type observer struct {
 	outcomes map[transfer.Outcome]int
 }
 
+func (o *observer) Waiting(*transfer.Error)               {}
 func (o *observer) Opened(*transfer.Opened)               {}
 func (o *observer) Progress(sender.Progress)              {}
 func (o *observer) Path(string, transport.Reason, string) {}

@@ -62,6 +62,10 @@ func (e *Edge) handle(m transfer.ToOwner) error {
 			return broken(&e.job, "data plane: %w", err)
 		}
 	case *transfer.Pong:
+		if (m.Waiting == nil) == e.waiting {
+			e.waiting = m.Waiting != nil
+			e.obs.Waiting(m.Waiting)
+		}
 	default:
 		return broken(&e.job, "unexpected %T", m)
 	}

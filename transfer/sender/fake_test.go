@@ -262,9 +262,21 @@ type recorder struct {
 	paths    []string
 	details  []string
 	opened   *transfer.Opened
+	waited   []transfer.Reason
 	onResult func(transfer.Result)
 }
 
+func (r *recorder) Waiting(err *transfer.Error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.waited = append(r.waited, transfer.ReasonOf(asCause(err)))
+}
+func asCause(err *transfer.Error) error {
+	if err == nil {
+		return nil
+	}
+	return err
+}
 func (r *recorder) Opened(o *transfer.Opened) { r.opened = o }
 func (r *recorder) Path(name string, why transport.Reason, detail string) {
 	r.mu.Lock()

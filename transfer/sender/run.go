@@ -227,9 +227,11 @@ func (e *Edge) abort(ctx context.Context, end transfer.End) *transfer.Finished {
 	for {
 		last, err := awaitFor(ctx, e.finished, abortPing)
 		if last != nil {
-			e.mu.Lock()
-			e.summary.Confirmed = end
-			e.mu.Unlock()
+			if last.Err == nil { // else it may hold the destination still
+				e.mu.Lock()
+				e.summary.Confirmed = end
+				e.mu.Unlock()
+			}
 			return last
 		}
 		now := time.Since(e.began)

@@ -65,6 +65,9 @@ type Observer interface {
 	Progress(Progress)
 	// Path is called when the transport is chosen and when it changes.
 	Path(transport string, why transport.Reason, detail string)
+	// Waiting is called when the target begins to wait for something (Pong.Waiting),
+	// and with nil when it goes on.
+	Waiting(*transfer.Error)
 }
 
 // Progress is what the attempt found and did so far.
@@ -140,6 +143,7 @@ type Edge struct {
 	stopping  chan struct{}
 	stopOnce  sync.Once
 	answered  bool         // Opened came; of receive alone
+	waiting   bool         // the target waits for something; of receive alone
 	end       transfer.End // set before stopping is closed
 
 	fail context.CancelCauseFunc // ends the work of Run with an error

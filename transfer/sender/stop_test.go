@@ -1,6 +1,7 @@
 package sender
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -225,5 +226,22 @@ func TestStopAfterEverythingIsDone(t *testing.T) {
 		if done && (err != nil || s.Deleted != 3) || !done && (transfer.ReasonOf(err) != transfer.Cancelled || s.Confirmed != transfer.EndCancel) {
 			t.Errorf("all done %v: %+v, %v", done, s, err)
 		}
+	}
+}
+
+// TestTargetThatWaits: what it waits for is told once, and its end once.
+func TestTargetThatWaits(t *testing.T) {
+	full := &transfer.Error{Reason: transfer.StateNoSpace, Side: transfer.SideTarget, Node: "n2"}
+	r := newRig(t, map[string]int{"f": 10}, func(r *rig) {
+		r.target.onFinish = func() {
+			for _, p := range []transfer.Pong{{}, {Waiting: full}, {Seq: 3, Waiting: full}, {}, {Seq: 4}} {
+				r.target.send(&p)
+			}
+			r.target.send(&transfer.Finished{})
+		}
+	})
+	r.run()
+	if got := fmt.Sprint(r.obs.waited); got != "[STATE_NO_SPACE ]" {
+		t.Errorf("the waits are %s", got)
 	}
 }
