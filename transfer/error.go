@@ -73,6 +73,17 @@ const (
 	LocalFDLimit       Reason = "LOCAL_FD_LIMIT"
 	RDMAUnavailable    Reason = "RDMA_UNAVAILABLE"
 	EncryptUnavailable Reason = "ENCRYPTION_UNAVAILABLE"
+	RegionNotFound     Reason = "REGION_NOT_FOUND"
+	RegionExists       Reason = "REGION_EXISTS"
+	RegionBusy         Reason = "REGION_BUSY"
+	RegionDetached     Reason = "REGION_DETACHED"
+	RegionRange        Reason = "REGION_RANGE"
+	RegionLimit        Reason = "REGION_LIMIT"
+	RegionNoMemory     Reason = "REGION_NO_MEMORY"
+	RegionQuarantined  Reason = "REGION_QUARANTINED"
+	RegionFD           Reason = "REGION_FD"
+	RegionGone         Reason = "REGION_GONE"
+	RegionNoMemory     Reason = "REGION_NO_MEMORY"
 	Cancelled          Reason = "CANCELLED"
 	ProtocolError      Reason = "PROTOCOL_ERROR"
 	Internal           Reason = "INTERNAL"
@@ -186,6 +197,8 @@ func (r Reason) Transient() bool {
 	switch r {
 	case PeerUnreachable, PeerLost, NodeStopping, NodeBusy, StaleEpoch, LocalFDLimit, Stalled:
 		return true
+	case RegionDetached:
+		return true // the program that has its memory may offer it again
 	case NodeUnknown:
 		// Submit refuses nodes that were never heard of. A node that runs a
 		// transfer and does not know its target has just started itself.

@@ -137,6 +137,7 @@ var kinds = enum[xferv1.EntryKind, transfer.Kind]{0, []pair[xferv1.EntryKind, tr
 	{xferv1.EntryKind_ENTRY_KIND_SOCKET, transfer.KindSocket},
 	{xferv1.EntryKind_ENTRY_KIND_CHAR_DEVICE, transfer.KindCharDevice},
 	{xferv1.EntryKind_ENTRY_KIND_BLOCK_DEVICE, transfer.KindBlockDevice},
+	{xferv1.EntryKind_ENTRY_KIND_REGION, transfer.KindRegion},
 }}
 
 var fileKinds = enum[xferv1.EntryKind, fsroot.Kind]{0, []pair[xferv1.EntryKind, fsroot.Kind]{

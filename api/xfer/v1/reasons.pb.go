@@ -272,6 +272,32 @@ const (
 	Reason_REASON_NODE_BUSY Reason = 59
 	// The destination has not what the source has; the entries tell what differs.
 	Reason_REASON_DIFFERENT Reason = 60
+	// There is no such memory region, or the caller may not use it so.
+	Reason_REASON_REGION_NOT_FOUND Reason = 61
+	// A memory region of that name is there already.
+	Reason_REASON_REGION_EXISTS Reason = 62
+	// Another transfer writes to a range of the memory region, or transfers use a
+	// region that is to be deleted; the message names one.
+	Reason_REASON_REGION_BUSY Reason = 63
+	// The memory of the region is not there: its program has not offered it yet, or
+	// not again since the node was started. Transfers wait for it.
+	Reason_REASON_REGION_DETACHED Reason = 64
+	// A range is not inside the memory region, or two ranges overlap.
+	Reason_REASON_REGION_RANGE Reason = 65
+	// The node has as many memory regions, or as many bytes in them, as it may
+	// have, in all or of this caller.
+	Reason_REASON_REGION_LIMIT Reason = 66
+	// The memory of a region can not be had: the machine, its huge pages or the
+	// NUMA node have not enough.
+	Reason_REASON_REGION_NO_MEMORY Reason = 67
+	// A device could not be stopped from writing the memory region: nobody can use
+	// it until its node is started again.
+	Reason_REASON_REGION_QUARANTINED Reason = 68
+	// What was offered as memory of a region is no sealed memfd of its size that
+	// can be read and written.
+	Reason_REASON_REGION_FD Reason = 69
+	// The memory region was deleted, or its lease ended, while it was in use.
+	Reason_REASON_REGION_GONE Reason = 70
 )
 
 // Enum value maps for Reason.
@@ -338,6 +364,16 @@ var (
 		58: "REASON_INTERNAL",
 		59: "REASON_NODE_BUSY",
 		60: "REASON_DIFFERENT",
+		61: "REASON_REGION_NOT_FOUND",
+		62: "REASON_REGION_EXISTS",
+		63: "REASON_REGION_BUSY",
+		64: "REASON_REGION_DETACHED",
+		65: "REASON_REGION_RANGE",
+		66: "REASON_REGION_LIMIT",
+		67: "REASON_REGION_NO_MEMORY",
+		68: "REASON_REGION_QUARANTINED",
+		69: "REASON_REGION_FD",
+		70: "REASON_REGION_GONE",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":            0,
@@ -401,6 +437,16 @@ var (
 		"REASON_INTERNAL":               58,
 		"REASON_NODE_BUSY":              59,
 		"REASON_DIFFERENT":              60,
+		"REASON_REGION_NOT_FOUND":       61,
+		"REASON_REGION_EXISTS":          62,
+		"REASON_REGION_BUSY":            63,
+		"REASON_REGION_DETACHED":        64,
+		"REASON_REGION_RANGE":           65,
+		"REASON_REGION_LIMIT":           66,
+		"REASON_REGION_NO_MEMORY":       67,
+		"REASON_REGION_QUARANTINED":     68,
+		"REASON_REGION_FD":              69,
+		"REASON_REGION_GONE":            70,
 	}
 )
 
@@ -555,7 +601,7 @@ const file_xfer_v1_reasons_proto_rawDesc = "" +
 	"\x14STATUS_CODE_INTERNAL\x10\r\x12\x1b\n" +
 	"\x17STATUS_CODE_UNAVAILABLE\x10\x0e\x12\x19\n" +
 	"\x15STATUS_CODE_DATA_LOSS\x10\x0f\x12\x1f\n" +
-	"\x1bSTATUS_CODE_UNAUTHENTICATED\x10\x10*\xb5.\n" +
+	"\x1bSTATUS_CODE_UNAUTHENTICATED\x10\x10*\xe18\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x97\x01\n" +
 	"\x13REASON_INVALID_SPEC\x10\x01\x1a~\xc2\xd0\x18z\b\x03\x10\x02\"tThe request is not valid: a field is missing, out of its range, or contradicts another. The message names the field.\x12\x9b\x01\n" +
@@ -636,7 +682,19 @@ const file_xfer_v1_reasons_proto_rawDesc = "" +
 	"\x0fREASON_INTERNAL\x10:\x1a\"\xc2\xd0\x18\x1e\b\r\x10\x01\"\x18A fault of xferd itself.\x12^\n" +
 	"\x10REASON_NODE_BUSY\x10;\x1aH\xc2\xd0\x18D\b\b\x10\n" +
 	"\x18\x01\"<As many transfers come in at the node as it takes at a time.\x12k\n" +
-	"\x10REASON_DIFFERENT\x10<\x1aU\xc2\xd0\x18Q\b\t\x10\a\"KThe destination has not what the source has; the entries tell what differs.:Y\n" +
+	"\x10REASON_DIFFERENT\x10<\x1aU\xc2\xd0\x18Q\b\t\x10\a\"KThe destination has not what the source has; the entries tell what differs.\x12g\n" +
+	"\x17REASON_REGION_NOT_FOUND\x10=\x1aJ\xc2\xd0\x18F\b\x05\x10\x03\"@There is no such memory region, or the caller may not use it so.\x12R\n" +
+	"\x14REASON_REGION_EXISTS\x10>\x1a8\xc2\xd0\x184\b\x06\x10\x02\".A memory region of that name is there already.\x12\xa7\x01\n" +
+	"\x12REASON_REGION_BUSY\x10?\x1a\x8e\x01\xc2\xd0\x18\x89\x01\b\t\x10\n" +
+	"\x18\x01\"\x80\x01Another transfer writes to a range of the memory region, or transfers use a region that is to be deleted; the message names one.\x12\xb5\x01\n" +
+	"\x16REASON_REGION_DETACHED\x10@\x1a\x98\x01\xc2\xd0\x18\x93\x01\b\t\x10\n" +
+	"\x18\x01\"\x8a\x01The memory of the region is not there: its program has not offered it yet, or not again since the node was started. Transfers wait for it.\x12b\n" +
+	"\x13REASON_REGION_RANGE\x10A\x1aI\xc2\xd0\x18E\b\v\x10\x02\"?A range is not inside the memory region, or two ranges overlap.\x12\x8b\x01\n" +
+	"\x13REASON_REGION_LIMIT\x10B\x1ar\xc2\xd0\x18n\b\b\x10\b\"hThe node has as many memory regions, or as many bytes in them, as it may have, in all or of this caller.\x12\x8b\x01\n" +
+	"\x17REASON_REGION_NO_MEMORY\x10C\x1an\xc2\xd0\x18j\b\b\x10\b\"dThe memory of a region can not be had: the machine, its huge pages or the NUMA node have not enough.\x12\x99\x01\n" +
+	"\x19REASON_REGION_QUARANTINED\x10D\x1az\xc2\xd0\x18v\b\t\x10\x04\"pA device could not be stopped from writing the memory region: nobody can use it until its node is started again.\x12\x83\x01\n" +
+	"\x10REASON_REGION_FD\x10E\x1am\xc2\xd0\x18i\b\x03\x10\x02\"cWhat was offered as memory of a region is no sealed memfd of its size that can be read and written.\x12i\n" +
+	"\x12REASON_REGION_GONE\x10F\x1aQ\xc2\xd0\x18M\b\t\x10\x04\"GThe memory region was deleted, or its lease ended, while it was in use.:Y\n" +
 	"\vreason_info\x12!.google.protobuf.EnumValueOptions\x18\x88\x8a\x03 \x01(\v2\x13.xfer.v1.ReasonInfoR\n" +
 	"reasonInfoB+Z)github.com/xferd/xferd/api/xfer/v1;xferv1b\x06proto3"
 

@@ -304,11 +304,12 @@ const (
 	Verify_VERIFY_NONE Verify = 1
 	// The digest of what was read is that of what was written.
 	Verify_VERIFY_WIRE Verify = 2
-	// And of what is read back from the file before it is published.
+	// And of what is read back from the file before it is published. For a region it is
+	// as wire, whose digest is of the memory itself.
 	Verify_VERIFY_STORE Verify = 3
 	// And of what is read back from the device. Where a file system has none, or
 	// does not let through to it, files are checked as with store, and
-	// DataPath.verify and verify_reason say so.
+	// DataPath.verify and verify_reason say so. Not for regions.
 	Verify_VERIFY_MEDIA Verify = 4
 )
 
@@ -804,6 +805,8 @@ const (
 	EntryKind_ENTRY_KIND_CHAR_DEVICE EntryKind = 7
 	// A block device.
 	EntryKind_ENTRY_KIND_BLOCK_DEVICE EntryKind = 8
+	// A memory region.
+	EntryKind_ENTRY_KIND_REGION EntryKind = 9
 )
 
 // Enum value maps for EntryKind.
@@ -818,6 +821,7 @@ var (
 		6: "ENTRY_KIND_SOCKET",
 		7: "ENTRY_KIND_CHAR_DEVICE",
 		8: "ENTRY_KIND_BLOCK_DEVICE",
+		9: "ENTRY_KIND_REGION",
 	}
 	EntryKind_value = map[string]int32{
 		"ENTRY_KIND_UNSPECIFIED":  0,
@@ -829,6 +833,7 @@ var (
 		"ENTRY_KIND_SOCKET":       6,
 		"ENTRY_KIND_CHAR_DEVICE":  7,
 		"ENTRY_KIND_BLOCK_DEVICE": 8,
+		"ENTRY_KIND_REGION":       9,
 	}
 )
 
@@ -1367,7 +1372,7 @@ func (x *TransferSpec) GetLabels() map[string]string {
 	return nil
 }
 
-// Source is one thing to move. Others than paths may come.
+// Source is one thing to move.
 type Source struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What it is. Required.
@@ -1375,6 +1380,7 @@ type Source struct {
 	// Types that are valid to be assigned to Source:
 	//
 	//	*Source_Path
+	//	*Source_Region
 	Source        isSource_Source `protobuf_oneof:"source"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1426,6 +1432,15 @@ func (x *Source) GetPath() *PathSource {
 	return nil
 }
 
+func (x *Source) GetRegion() *RegionSource {
+	if x != nil {
+		if x, ok := x.Source.(*Source_Region); ok {
+			return x.Region
+		}
+	}
+	return nil
+}
+
 type isSource_Source interface {
 	isSource_Source()
 }
@@ -1435,7 +1450,14 @@ type Source_Path struct {
 	Path *PathSource `protobuf:"bytes,1,opt,name=path,proto3,oneof"`
 }
 
+type Source_Region struct {
+	// A memory region, or a range of one. Only for copy, and as the only source.
+	Region *RegionSource `protobuf:"bytes,2,opt,name=region,proto3,oneof"`
+}
+
 func (*Source_Path) isSource_Source() {}
+
+func (*Source_Region) isSource_Source() {}
 
 // PathSource is a file or directory.
 type PathSource struct {
@@ -1494,29 +1516,97 @@ func (x *PathSource) GetContents() bool {
 	return false
 }
 
-// Pieces are the parts of an assembled file, as columns of the same length:
-// part i is length[i] bytes from offset[i] of the file paths[path_index[i]], and
-// lands at dest_offset[i]. Parts do not overlap at the destination.
+// RegionSource is a memory region, or a range of one.
+type RegionSource struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id of a region of the source node. Required.
+	RegionId string `protobuf:"bytes,1,opt,name=region_id,json=regionId,proto3" json:"region_id,omitempty"`
+	// Bytes from the start of the region.
+	Offset int64 `protobuf:"varint,2,opt,name=offset,proto3" json:"offset,omitempty"`
+	// Number of bytes. Default: up to the end of the region.
+	Length        *int64 `protobuf:"varint,3,opt,name=length,proto3,oneof" json:"length,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RegionSource) Reset() {
+	*x = RegionSource{}
+	mi := &file_xfer_v1_transfer_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RegionSource) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RegionSource) ProtoMessage() {}
+
+func (x *RegionSource) ProtoReflect() protoreflect.Message {
+	mi := &file_xfer_v1_transfer_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RegionSource.ProtoReflect.Descriptor instead.
+func (*RegionSource) Descriptor() ([]byte, []int) {
+	return file_xfer_v1_transfer_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *RegionSource) GetRegionId() string {
+	if x != nil {
+		return x.RegionId
+	}
+	return ""
+}
+
+func (x *RegionSource) GetOffset() int64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *RegionSource) GetLength() int64 {
+	if x != nil && x.Length != nil {
+		return *x.Length
+	}
+	return 0
+}
+
+// Pieces are the parts of an assembled file or of what is written to a region, as
+// columns of the same length: part i is length[i] bytes from offset[i] of the file or
+// region path_index[i], and lands at dest_offset[i]. Parts do not overlap at the
+// destination.
 type Pieces struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The files; as PathSource.path.
 	Paths [][]byte `protobuf:"bytes,1,rep,name=paths,proto3" json:"paths,omitempty"`
-	// Which of paths.
+	// Which of paths and, numbered on behind them, of regions.
 	PathIndex []uint32 `protobuf:"varint,2,rep,packed,name=path_index,json=pathIndex,proto3" json:"path_index,omitempty"`
 	// Bytes from the start of the file.
 	Offset []int64 `protobuf:"varint,3,rep,packed,name=offset,proto3" json:"offset,omitempty"`
 	// Number of bytes; -1 is up to the end of the file. A part of 0 bytes is
 	// looked for at the source, and goes nowhere.
 	Length []int64 `protobuf:"varint,4,rep,packed,name=length,proto3" json:"length,omitempty"`
-	// Bytes from the start of the destination.
-	DestOffset    []int64 `protobuf:"varint,5,rep,packed,name=dest_offset,json=destOffset,proto3" json:"dest_offset,omitempty"`
+	// Bytes from the start of the destination; in a region, from the destination's
+	// offset.
+	DestOffset []int64 `protobuf:"varint,5,rep,packed,name=dest_offset,json=destOffset,proto3" json:"dest_offset,omitempty"`
+	// The ids of regions of the source node.
+	Regions       []string `protobuf:"bytes,6,rep,name=regions,proto3" json:"regions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Pieces) Reset() {
 	*x = Pieces{}
-	mi := &file_xfer_v1_transfer_proto_msgTypes[3]
+	mi := &file_xfer_v1_transfer_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1528,7 +1618,7 @@ func (x *Pieces) String() string {
 func (*Pieces) ProtoMessage() {}
 
 func (x *Pieces) ProtoReflect() protoreflect.Message {
-	mi := &file_xfer_v1_transfer_proto_msgTypes[3]
+	mi := &file_xfer_v1_transfer_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1541,7 +1631,7 @@ func (x *Pieces) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pieces.ProtoReflect.Descriptor instead.
 func (*Pieces) Descriptor() ([]byte, []int) {
-	return file_xfer_v1_transfer_proto_rawDescGZIP(), []int{3}
+	return file_xfer_v1_transfer_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Pieces) GetPaths() [][]byte {
@@ -1579,7 +1669,14 @@ func (x *Pieces) GetDestOffset() []int64 {
 	return nil
 }
 
-// Destination is where to. Others than paths may come.
+func (x *Pieces) GetRegions() []string {
+	if x != nil {
+		return x.Regions
+	}
+	return nil
+}
+
+// Destination is where to.
 type Destination struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What it is. Required.
@@ -1587,8 +1684,9 @@ type Destination struct {
 	// Types that are valid to be assigned to Destination:
 	//
 	//	*Destination_Path
+	//	*Destination_Region
 	Destination isDestination_Destination `protobuf_oneof:"destination"`
-	// What the path stands for. Default: exact.
+	// What the path stands for. Default: exact, which it is for regions.
 	Mode          DestinationMode `protobuf:"varint,2,opt,name=mode,proto3,enum=xfer.v1.DestinationMode" json:"mode,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1596,7 +1694,7 @@ type Destination struct {
 
 func (x *Destination) Reset() {
 	*x = Destination{}
-	mi := &file_xfer_v1_transfer_proto_msgTypes[4]
+	mi := &file_xfer_v1_transfer_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1608,7 +1706,7 @@ func (x *Destination) String() string {
 func (*Destination) ProtoMessage() {}
 
 func (x *Destination) ProtoReflect() protoreflect.Message {
-	mi := &file_xfer_v1_transfer_proto_msgTypes[4]
+	mi := &file_xfer_v1_transfer_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1621,7 +1719,7 @@ func (x *Destination) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Destination.ProtoReflect.Descriptor instead.
 func (*Destination) Descriptor() ([]byte, []int) {
-	return file_xfer_v1_transfer_proto_rawDescGZIP(), []int{4}
+	return file_xfer_v1_transfer_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Destination) GetDestination() isDestination_Destination {
@@ -1635,6 +1733,15 @@ func (x *Destination) GetPath() []byte {
 	if x != nil {
 		if x, ok := x.Destination.(*Destination_Path); ok {
 			return x.Path
+		}
+	}
+	return nil
+}
+
+func (x *Destination) GetRegion() *RegionDestination {
+	if x != nil {
+		if x, ok := x.Destination.(*Destination_Region); ok {
+			return x.Region
 		}
 	}
 	return nil
@@ -1656,7 +1763,70 @@ type Destination_Path struct {
 	Path []byte `protobuf:"bytes,1,opt,name=path,proto3,oneof"`
 }
 
+type Destination_Region struct {
+	// A range of a memory region of the target node. The source is then one file,
+	// one region or pieces, and its bytes have to fit.
+	Region *RegionDestination `protobuf:"bytes,3,opt,name=region,proto3,oneof"`
+}
+
 func (*Destination_Path) isDestination_Destination() {}
+
+func (*Destination_Region) isDestination_Destination() {}
+
+// RegionDestination is a place in a memory region.
+type RegionDestination struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id of a region of the target node. Required.
+	RegionId string `protobuf:"bytes,1,opt,name=region_id,json=regionId,proto3" json:"region_id,omitempty"`
+	// Bytes from the start of the region.
+	Offset        int64 `protobuf:"varint,2,opt,name=offset,proto3" json:"offset,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RegionDestination) Reset() {
+	*x = RegionDestination{}
+	mi := &file_xfer_v1_transfer_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RegionDestination) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RegionDestination) ProtoMessage() {}
+
+func (x *RegionDestination) ProtoReflect() protoreflect.Message {
+	mi := &file_xfer_v1_transfer_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RegionDestination.ProtoReflect.Descriptor instead.
+func (*RegionDestination) Descriptor() ([]byte, []int) {
+	return file_xfer_v1_transfer_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *RegionDestination) GetRegionId() string {
+	if x != nil {
+		return x.RegionId
+	}
+	return ""
+}
+
+func (x *RegionDestination) GetOffset() int64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
 
 // Preserve is a set of properties to keep.
 type Preserve struct {
@@ -1669,7 +1839,7 @@ type Preserve struct {
 
 func (x *Preserve) Reset() {
 	*x = Preserve{}
-	mi := &file_xfer_v1_transfer_proto_msgTypes[5]
+	mi := &file_xfer_v1_transfer_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1681,7 +1851,7 @@ func (x *Preserve) String() string {
 func (*Preserve) ProtoMessage() {}
 
 func (x *Preserve) ProtoReflect() protoreflect.Message {
-	mi := &file_xfer_v1_transfer_proto_msgTypes[5]
+	mi := &file_xfer_v1_transfer_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1694,7 +1864,7 @@ func (x *Preserve) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Preserve.ProtoReflect.Descriptor instead.
 func (*Preserve) Descriptor() ([]byte, []int) {
-	return file_xfer_v1_transfer_proto_rawDescGZIP(), []int{5}
+	return file_xfer_v1_transfer_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Preserve) GetProperties() []Property {
@@ -1717,7 +1887,7 @@ type FilterRule struct {
 
 func (x *FilterRule) Reset() {
 	*x = FilterRule{}
-	mi := &file_xfer_v1_transfer_proto_msgTypes[6]
+	mi := &file_xfer_v1_transfer_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1729,7 +1899,7 @@ func (x *FilterRule) String() string {
 func (*FilterRule) ProtoMessage() {}
 
 func (x *FilterRule) ProtoReflect() protoreflect.Message {
-	mi := &file_xfer_v1_transfer_proto_msgTypes[6]
+	mi := &file_xfer_v1_transfer_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1742,7 +1912,7 @@ func (x *FilterRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FilterRule.ProtoReflect.Descriptor instead.
 func (*FilterRule) Descriptor() ([]byte, []int) {
-	return file_xfer_v1_transfer_proto_rawDescGZIP(), []int{6}
+	return file_xfer_v1_transfer_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *FilterRule) GetInclude() bool {
@@ -1811,13 +1981,15 @@ type Transfer struct {
 	// Of the one file that the transfer is about, of the kind that spec.digest
 	// names; empty otherwise.
 	ContentDigest []byte `protobuf:"bytes,44,opt,name=content_digest,json=contentDigest,proto3" json:"content_digest,omitempty"`
+	// Of the region that was written, as it rose with that; absent otherwise.
+	Generation    *uint64 `protobuf:"varint,45,opt,name=generation,proto3,oneof" json:"generation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Transfer) Reset() {
 	*x = Transfer{}
-	mi := &file_xfer_v1_transfer_proto_msgTypes[7]
+	mi := &file_xfer_v1_transfer_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1829,7 +2001,7 @@ func (x *Transfer) String() string {
 func (*Transfer) ProtoMessage() {}
 
 func (x *Transfer) ProtoReflect() protoreflect.Message {
-	mi := &file_xfer_v1_transfer_proto_msgTypes[7]
+	mi := &file_xfer_v1_transfer_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1842,7 +2014,7 @@ func (x *Transfer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Transfer.ProtoReflect.Descriptor instead.
 func (*Transfer) Descriptor() ([]byte, []int) {
-	return file_xfer_v1_transfer_proto_rawDescGZIP(), []int{7}
+	return file_xfer_v1_transfer_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Transfer) GetName() string {
@@ -2006,6 +2178,13 @@ func (x *Transfer) GetContentDigest() []byte {
 	return nil
 }
 
+func (x *Transfer) GetGeneration() uint64 {
+	if x != nil && x.Generation != nil {
+		return *x.Generation
+	}
+	return 0
+}
+
 // Counters are what a transfer did so far, over all its attempts.
 type Counters struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2056,7 +2235,7 @@ type Counters struct {
 
 func (x *Counters) Reset() {
 	*x = Counters{}
-	mi := &file_xfer_v1_transfer_proto_msgTypes[8]
+	mi := &file_xfer_v1_transfer_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2068,7 +2247,7 @@ func (x *Counters) String() string {
 func (*Counters) ProtoMessage() {}
 
 func (x *Counters) ProtoReflect() protoreflect.Message {
-	mi := &file_xfer_v1_transfer_proto_msgTypes[8]
+	mi := &file_xfer_v1_transfer_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2081,7 +2260,7 @@ func (x *Counters) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Counters.ProtoReflect.Descriptor instead.
 func (*Counters) Descriptor() ([]byte, []int) {
-	return file_xfer_v1_transfer_proto_rawDescGZIP(), []int{8}
+	return file_xfer_v1_transfer_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Counters) GetEntriesFound() int64 {
@@ -2257,7 +2436,7 @@ type DataPath struct {
 
 func (x *DataPath) Reset() {
 	*x = DataPath{}
-	mi := &file_xfer_v1_transfer_proto_msgTypes[9]
+	mi := &file_xfer_v1_transfer_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2269,7 +2448,7 @@ func (x *DataPath) String() string {
 func (*DataPath) ProtoMessage() {}
 
 func (x *DataPath) ProtoReflect() protoreflect.Message {
-	mi := &file_xfer_v1_transfer_proto_msgTypes[9]
+	mi := &file_xfer_v1_transfer_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2282,7 +2461,7 @@ func (x *DataPath) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DataPath.ProtoReflect.Descriptor instead.
 func (*DataPath) Descriptor() ([]byte, []int) {
-	return file_xfer_v1_transfer_proto_rawDescGZIP(), []int{9}
+	return file_xfer_v1_transfer_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *DataPath) GetTransport() string {
@@ -2360,7 +2539,7 @@ type Fallback struct {
 
 func (x *Fallback) Reset() {
 	*x = Fallback{}
-	mi := &file_xfer_v1_transfer_proto_msgTypes[10]
+	mi := &file_xfer_v1_transfer_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2372,7 +2551,7 @@ func (x *Fallback) String() string {
 func (*Fallback) ProtoMessage() {}
 
 func (x *Fallback) ProtoReflect() protoreflect.Message {
-	mi := &file_xfer_v1_transfer_proto_msgTypes[10]
+	mi := &file_xfer_v1_transfer_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2385,7 +2564,7 @@ func (x *Fallback) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fallback.ProtoReflect.Descriptor instead.
 func (*Fallback) Descriptor() ([]byte, []int) {
-	return file_xfer_v1_transfer_proto_rawDescGZIP(), []int{10}
+	return file_xfer_v1_transfer_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Fallback) GetTime() *timestamppb.Timestamp {
@@ -2459,7 +2638,7 @@ type DataStats struct {
 
 func (x *DataStats) Reset() {
 	*x = DataStats{}
-	mi := &file_xfer_v1_transfer_proto_msgTypes[11]
+	mi := &file_xfer_v1_transfer_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2471,7 +2650,7 @@ func (x *DataStats) String() string {
 func (*DataStats) ProtoMessage() {}
 
 func (x *DataStats) ProtoReflect() protoreflect.Message {
-	mi := &file_xfer_v1_transfer_proto_msgTypes[11]
+	mi := &file_xfer_v1_transfer_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2484,7 +2663,7 @@ func (x *DataStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DataStats.ProtoReflect.Descriptor instead.
 func (*DataStats) Descriptor() ([]byte, []int) {
-	return file_xfer_v1_transfer_proto_rawDescGZIP(), []int{11}
+	return file_xfer_v1_transfer_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *DataStats) GetStreams() int32 {
@@ -2603,7 +2782,7 @@ type Error struct {
 
 func (x *Error) Reset() {
 	*x = Error{}
-	mi := &file_xfer_v1_transfer_proto_msgTypes[12]
+	mi := &file_xfer_v1_transfer_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2615,7 +2794,7 @@ func (x *Error) String() string {
 func (*Error) ProtoMessage() {}
 
 func (x *Error) ProtoReflect() protoreflect.Message {
-	mi := &file_xfer_v1_transfer_proto_msgTypes[12]
+	mi := &file_xfer_v1_transfer_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2628,7 +2807,7 @@ func (x *Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Error.ProtoReflect.Descriptor instead.
 func (*Error) Descriptor() ([]byte, []int) {
-	return file_xfer_v1_transfer_proto_rawDescGZIP(), []int{12}
+	return file_xfer_v1_transfer_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Error) GetReason() string {
@@ -2708,13 +2887,15 @@ type EntryResult struct {
 	// Of a regular file that is at the destination, of the kind that spec.digest
 	// names; empty where none was asked for, and for further names of a file.
 	ContentDigest []byte `protobuf:"bytes,11,opt,name=content_digest,json=contentDigest,proto3" json:"content_digest,omitempty"`
+	// Of a region that was written: as it rose with that; absent for others.
+	Generation    *uint64 `protobuf:"varint,12,opt,name=generation,proto3,oneof" json:"generation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *EntryResult) Reset() {
 	*x = EntryResult{}
-	mi := &file_xfer_v1_transfer_proto_msgTypes[13]
+	mi := &file_xfer_v1_transfer_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2726,7 +2907,7 @@ func (x *EntryResult) String() string {
 func (*EntryResult) ProtoMessage() {}
 
 func (x *EntryResult) ProtoReflect() protoreflect.Message {
-	mi := &file_xfer_v1_transfer_proto_msgTypes[13]
+	mi := &file_xfer_v1_transfer_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2739,7 +2920,7 @@ func (x *EntryResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EntryResult.ProtoReflect.Descriptor instead.
 func (*EntryResult) Descriptor() ([]byte, []int) {
-	return file_xfer_v1_transfer_proto_rawDescGZIP(), []int{13}
+	return file_xfer_v1_transfer_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *EntryResult) GetEntry() uint64 {
@@ -2819,6 +3000,13 @@ func (x *EntryResult) GetContentDigest() []byte {
 	return nil
 }
 
+func (x *EntryResult) GetGeneration() uint64 {
+	if x != nil && x.Generation != nil {
+		return *x.Generation
+	}
+	return 0
+}
+
 // Plan is what a transfer would do, found out without doing it.
 type Plan struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2840,7 +3028,7 @@ type Plan struct {
 
 func (x *Plan) Reset() {
 	*x = Plan{}
-	mi := &file_xfer_v1_transfer_proto_msgTypes[14]
+	mi := &file_xfer_v1_transfer_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2852,7 +3040,7 @@ func (x *Plan) String() string {
 func (*Plan) ProtoMessage() {}
 
 func (x *Plan) ProtoReflect() protoreflect.Message {
-	mi := &file_xfer_v1_transfer_proto_msgTypes[14]
+	mi := &file_xfer_v1_transfer_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2865,7 +3053,7 @@ func (x *Plan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plan.ProtoReflect.Descriptor instead.
 func (*Plan) Descriptor() ([]byte, []int) {
-	return file_xfer_v1_transfer_proto_rawDescGZIP(), []int{14}
+	return file_xfer_v1_transfer_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Plan) GetTransport() string {
@@ -2971,14 +3159,20 @@ const file_xfer_v1_transfer_proto_rawDesc = "" +
 	"\n" +
 	"\b_streamsB\r\n" +
 	"\v_chunk_sizeB\x17\n" +
-	"\x15_max_bytes_per_second\"=\n" +
+	"\x15_max_bytes_per_second\"n\n" +
 	"\x06Source\x12)\n" +
-	"\x04path\x18\x01 \x01(\v2\x13.xfer.v1.PathSourceH\x00R\x04pathB\b\n" +
+	"\x04path\x18\x01 \x01(\v2\x13.xfer.v1.PathSourceH\x00R\x04path\x12/\n" +
+	"\x06region\x18\x02 \x01(\v2\x15.xfer.v1.RegionSourceH\x00R\x06regionB\b\n" +
 	"\x06source\"<\n" +
 	"\n" +
 	"PathSource\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\fR\x04path\x12\x1a\n" +
-	"\bcontents\x18\x02 \x01(\bR\bcontents\"\x8e\x01\n" +
+	"\bcontents\x18\x02 \x01(\bR\bcontents\"k\n" +
+	"\fRegionSource\x12\x1b\n" +
+	"\tregion_id\x18\x01 \x01(\tR\bregionId\x12\x16\n" +
+	"\x06offset\x18\x02 \x01(\x03R\x06offset\x12\x1b\n" +
+	"\x06length\x18\x03 \x01(\x03H\x00R\x06length\x88\x01\x01B\t\n" +
+	"\a_length\"\xa8\x01\n" +
 	"\x06Pieces\x12\x14\n" +
 	"\x05paths\x18\x01 \x03(\fR\x05paths\x12\x1d\n" +
 	"\n" +
@@ -2986,11 +3180,16 @@ const file_xfer_v1_transfer_proto_rawDesc = "" +
 	"\x06offset\x18\x03 \x03(\x03R\x06offset\x12\x16\n" +
 	"\x06length\x18\x04 \x03(\x03R\x06length\x12\x1f\n" +
 	"\vdest_offset\x18\x05 \x03(\x03R\n" +
-	"destOffset\"`\n" +
+	"destOffset\x12\x18\n" +
+	"\aregions\x18\x06 \x03(\tR\aregions\"\x96\x01\n" +
 	"\vDestination\x12\x14\n" +
-	"\x04path\x18\x01 \x01(\fH\x00R\x04path\x12,\n" +
+	"\x04path\x18\x01 \x01(\fH\x00R\x04path\x124\n" +
+	"\x06region\x18\x03 \x01(\v2\x1a.xfer.v1.RegionDestinationH\x00R\x06region\x12,\n" +
 	"\x04mode\x18\x02 \x01(\x0e2\x18.xfer.v1.DestinationModeR\x04modeB\r\n" +
-	"\vdestination\"=\n" +
+	"\vdestination\"H\n" +
+	"\x11RegionDestination\x12\x1b\n" +
+	"\tregion_id\x18\x01 \x01(\tR\bregionId\x12\x16\n" +
+	"\x06offset\x18\x02 \x01(\x03R\x06offset\"=\n" +
 	"\bPreserve\x121\n" +
 	"\n" +
 	"properties\x18\x01 \x03(\x0e2\x11.xfer.v1.PropertyR\n" +
@@ -2998,7 +3197,7 @@ const file_xfer_v1_transfer_proto_rawDesc = "" +
 	"\n" +
 	"FilterRule\x12\x18\n" +
 	"\ainclude\x18\x01 \x01(\bR\ainclude\x12\x18\n" +
-	"\apattern\x18\x02 \x01(\fR\apattern\"\xc7\a\n" +
+	"\apattern\x18\x02 \x01(\fR\apattern\"\xfb\a\n" +
 	"\bTransfer\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
 	"\x03uid\x18\x02 \x01(\tR\x03uid\x12)\n" +
@@ -3026,7 +3225,11 @@ const file_xfer_v1_transfer_proto_rawDesc = "" +
 	"\x14resolved_destination\x18) \x01(\fR\x13resolvedDestination\x12\x16\n" +
 	"\x06digest\x18* \x01(\fR\x06digest\x12!\n" +
 	"\fcancelled_by\x18+ \x01(\tR\vcancelledBy\x12%\n" +
-	"\x0econtent_digest\x18, \x01(\fR\rcontentDigest\"\x9c\x06\n" +
+	"\x0econtent_digest\x18, \x01(\fR\rcontentDigest\x12#\n" +
+	"\n" +
+	"generation\x18- \x01(\x04H\x00R\n" +
+	"generation\x88\x01\x01B\r\n" +
+	"\v_generation\"\x9c\x06\n" +
 	"\bCounters\x12#\n" +
 	"\rentries_found\x18\x01 \x01(\x03R\fentriesFound\x12\x1f\n" +
 	"\vtotal_known\x18\x02 \x01(\bR\n" +
@@ -3104,7 +3307,7 @@ const file_xfer_v1_transfer_proto_rawDesc = "" +
 	"\x04node\x18\x04 \x01(\tR\x04node\x12\x12\n" +
 	"\x04path\x18\x05 \x01(\fR\x04path\x12\x18\n" +
 	"\amessage\x18\x06 \x01(\tR\amessage\x12\x12\n" +
-	"\x04hint\x18\a \x01(\tR\x04hint\"\xf9\x02\n" +
+	"\x04hint\x18\a \x01(\tR\x04hint\"\xad\x03\n" +
 	"\vEntryResult\x12\x14\n" +
 	"\x05entry\x18\x01 \x01(\x04R\x05entry\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\fR\x04path\x12&\n" +
@@ -3118,7 +3321,11 @@ const file_xfer_v1_transfer_proto_rawDesc = "" +
 	"\vlink_target\x18\n" +
 	" \x01(\fR\n" +
 	"linkTarget\x12%\n" +
-	"\x0econtent_digest\x18\v \x01(\fR\rcontentDigest\"\xc0\x01\n" +
+	"\x0econtent_digest\x18\v \x01(\fR\rcontentDigest\x12#\n" +
+	"\n" +
+	"generation\x18\f \x01(\x04H\x00R\n" +
+	"generation\x88\x01\x01B\r\n" +
+	"\v_generation\"\xc0\x01\n" +
 	"\x04Plan\x12\x1c\n" +
 	"\ttransport\x18\x01 \x01(\tR\ttransport\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x121\n" +
@@ -3204,7 +3411,7 @@ const file_xfer_v1_transfer_proto_rawDesc = "" +
 	"\x0fSTATE_SUCCEEDED\x10\x06\x12\x1d\n" +
 	"\x19STATE_PARTIALLY_SUCCEEDED\x10\a\x12\x10\n" +
 	"\fSTATE_FAILED\x10\b\x12\x13\n" +
-	"\x0fSTATE_CANCELLED\x10\t*\xec\x01\n" +
+	"\x0fSTATE_CANCELLED\x10\t*\x83\x02\n" +
 	"\tEntryKind\x12\x1a\n" +
 	"\x16ENTRY_KIND_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fENTRY_KIND_FILE\x10\x01\x12\x18\n" +
@@ -3214,7 +3421,8 @@ const file_xfer_v1_transfer_proto_rawDesc = "" +
 	"\x0fENTRY_KIND_FIFO\x10\x05\x12\x15\n" +
 	"\x11ENTRY_KIND_SOCKET\x10\x06\x12\x1a\n" +
 	"\x16ENTRY_KIND_CHAR_DEVICE\x10\a\x12\x1b\n" +
-	"\x17ENTRY_KIND_BLOCK_DEVICE\x10\b*\x89\x01\n" +
+	"\x17ENTRY_KIND_BLOCK_DEVICE\x10\b\x12\x15\n" +
+	"\x11ENTRY_KIND_REGION\x10\t*\x89\x01\n" +
 	"\aOutcome\x12\x17\n" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11OUTCOME_PUBLISHED\x10\x01\x12\x10\n" +
@@ -3253,7 +3461,7 @@ func file_xfer_v1_transfer_proto_rawDescGZIP() []byte {
 }
 
 var file_xfer_v1_transfer_proto_enumTypes = make([]protoimpl.EnumInfo, 15)
-var file_xfer_v1_transfer_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_xfer_v1_transfer_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_xfer_v1_transfer_proto_goTypes = []any{
 	(Mode)(0),                     // 0: xfer.v1.Mode
 	(DestinationMode)(0),          // 1: xfer.v1.DestinationMode
@@ -3273,73 +3481,77 @@ var file_xfer_v1_transfer_proto_goTypes = []any{
 	(*TransferSpec)(nil),          // 15: xfer.v1.TransferSpec
 	(*Source)(nil),                // 16: xfer.v1.Source
 	(*PathSource)(nil),            // 17: xfer.v1.PathSource
-	(*Pieces)(nil),                // 18: xfer.v1.Pieces
-	(*Destination)(nil),           // 19: xfer.v1.Destination
-	(*Preserve)(nil),              // 20: xfer.v1.Preserve
-	(*FilterRule)(nil),            // 21: xfer.v1.FilterRule
-	(*Transfer)(nil),              // 22: xfer.v1.Transfer
-	(*Counters)(nil),              // 23: xfer.v1.Counters
-	(*DataPath)(nil),              // 24: xfer.v1.DataPath
-	(*Fallback)(nil),              // 25: xfer.v1.Fallback
-	(*DataStats)(nil),             // 26: xfer.v1.DataStats
-	(*Error)(nil),                 // 27: xfer.v1.Error
-	(*EntryResult)(nil),           // 28: xfer.v1.EntryResult
-	(*Plan)(nil),                  // 29: xfer.v1.Plan
-	nil,                           // 30: xfer.v1.TransferSpec.LabelsEntry
-	nil,                           // 31: xfer.v1.Counters.BytesMovedEntry
-	(*timestamppb.Timestamp)(nil), // 32: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 33: google.protobuf.Duration
+	(*RegionSource)(nil),          // 18: xfer.v1.RegionSource
+	(*Pieces)(nil),                // 19: xfer.v1.Pieces
+	(*Destination)(nil),           // 20: xfer.v1.Destination
+	(*RegionDestination)(nil),     // 21: xfer.v1.RegionDestination
+	(*Preserve)(nil),              // 22: xfer.v1.Preserve
+	(*FilterRule)(nil),            // 23: xfer.v1.FilterRule
+	(*Transfer)(nil),              // 24: xfer.v1.Transfer
+	(*Counters)(nil),              // 25: xfer.v1.Counters
+	(*DataPath)(nil),              // 26: xfer.v1.DataPath
+	(*Fallback)(nil),              // 27: xfer.v1.Fallback
+	(*DataStats)(nil),             // 28: xfer.v1.DataStats
+	(*Error)(nil),                 // 29: xfer.v1.Error
+	(*EntryResult)(nil),           // 30: xfer.v1.EntryResult
+	(*Plan)(nil),                  // 31: xfer.v1.Plan
+	nil,                           // 32: xfer.v1.TransferSpec.LabelsEntry
+	nil,                           // 33: xfer.v1.Counters.BytesMovedEntry
+	(*timestamppb.Timestamp)(nil), // 34: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 35: google.protobuf.Duration
 }
 var file_xfer_v1_transfer_proto_depIdxs = []int32{
 	0,  // 0: xfer.v1.TransferSpec.mode:type_name -> xfer.v1.Mode
 	16, // 1: xfer.v1.TransferSpec.sources:type_name -> xfer.v1.Source
-	18, // 2: xfer.v1.TransferSpec.pieces:type_name -> xfer.v1.Pieces
-	19, // 3: xfer.v1.TransferSpec.destination:type_name -> xfer.v1.Destination
-	20, // 4: xfer.v1.TransferSpec.preserve:type_name -> xfer.v1.Preserve
+	19, // 2: xfer.v1.TransferSpec.pieces:type_name -> xfer.v1.Pieces
+	20, // 3: xfer.v1.TransferSpec.destination:type_name -> xfer.v1.Destination
+	22, // 4: xfer.v1.TransferSpec.preserve:type_name -> xfer.v1.Preserve
 	3,  // 5: xfer.v1.TransferSpec.compare:type_name -> xfer.v1.Compare
-	21, // 6: xfer.v1.TransferSpec.filters:type_name -> xfer.v1.FilterRule
+	23, // 6: xfer.v1.TransferSpec.filters:type_name -> xfer.v1.FilterRule
 	4,  // 7: xfer.v1.TransferSpec.verify:type_name -> xfer.v1.Verify
 	6,  // 8: xfer.v1.TransferSpec.durability:type_name -> xfer.v1.Durability
 	7,  // 9: xfer.v1.TransferSpec.transport:type_name -> xfer.v1.TransportPolicy
 	8,  // 10: xfer.v1.TransferSpec.encryption:type_name -> xfer.v1.Encryption
 	5,  // 11: xfer.v1.TransferSpec.digest:type_name -> xfer.v1.DigestKind
 	9,  // 12: xfer.v1.TransferSpec.priority:type_name -> xfer.v1.Priority
-	32, // 13: xfer.v1.TransferSpec.deadline:type_name -> google.protobuf.Timestamp
-	30, // 14: xfer.v1.TransferSpec.labels:type_name -> xfer.v1.TransferSpec.LabelsEntry
+	34, // 13: xfer.v1.TransferSpec.deadline:type_name -> google.protobuf.Timestamp
+	32, // 14: xfer.v1.TransferSpec.labels:type_name -> xfer.v1.TransferSpec.LabelsEntry
 	17, // 15: xfer.v1.Source.path:type_name -> xfer.v1.PathSource
-	1,  // 16: xfer.v1.Destination.mode:type_name -> xfer.v1.DestinationMode
-	2,  // 17: xfer.v1.Preserve.properties:type_name -> xfer.v1.Property
-	15, // 18: xfer.v1.Transfer.spec:type_name -> xfer.v1.TransferSpec
-	11, // 19: xfer.v1.Transfer.state:type_name -> xfer.v1.State
-	32, // 20: xfer.v1.Transfer.create_time:type_name -> google.protobuf.Timestamp
-	32, // 21: xfer.v1.Transfer.start_time:type_name -> google.protobuf.Timestamp
-	32, // 22: xfer.v1.Transfer.update_time:type_name -> google.protobuf.Timestamp
-	32, // 23: xfer.v1.Transfer.end_time:type_name -> google.protobuf.Timestamp
-	23, // 24: xfer.v1.Transfer.counters:type_name -> xfer.v1.Counters
-	24, // 25: xfer.v1.Transfer.data_path:type_name -> xfer.v1.DataPath
-	32, // 26: xfer.v1.Transfer.next_attempt_time:type_name -> google.protobuf.Timestamp
-	27, // 27: xfer.v1.Transfer.error:type_name -> xfer.v1.Error
-	28, // 28: xfer.v1.Transfer.failures:type_name -> xfer.v1.EntryResult
-	31, // 29: xfer.v1.Counters.bytes_moved:type_name -> xfer.v1.Counters.BytesMovedEntry
-	25, // 30: xfer.v1.DataPath.fallbacks:type_name -> xfer.v1.Fallback
-	26, // 31: xfer.v1.DataPath.source:type_name -> xfer.v1.DataStats
-	26, // 32: xfer.v1.DataPath.target:type_name -> xfer.v1.DataStats
-	32, // 33: xfer.v1.Fallback.time:type_name -> google.protobuf.Timestamp
-	33, // 34: xfer.v1.DataStats.read_time:type_name -> google.protobuf.Duration
-	33, // 35: xfer.v1.DataStats.hash_time:type_name -> google.protobuf.Duration
-	33, // 36: xfer.v1.DataStats.wire_time:type_name -> google.protobuf.Duration
-	33, // 37: xfer.v1.DataStats.place_time:type_name -> google.protobuf.Duration
-	33, // 38: xfer.v1.DataStats.pace_time:type_name -> google.protobuf.Duration
-	12, // 39: xfer.v1.EntryResult.kind:type_name -> xfer.v1.EntryKind
-	13, // 40: xfer.v1.EntryResult.outcome:type_name -> xfer.v1.Outcome
-	14, // 41: xfer.v1.EntryResult.changes:type_name -> xfer.v1.Change
-	2,  // 42: xfer.v1.EntryResult.lost:type_name -> xfer.v1.Property
-	27, // 43: xfer.v1.EntryResult.error:type_name -> xfer.v1.Error
-	44, // [44:44] is the sub-list for method output_type
-	44, // [44:44] is the sub-list for method input_type
-	44, // [44:44] is the sub-list for extension type_name
-	44, // [44:44] is the sub-list for extension extendee
-	0,  // [0:44] is the sub-list for field type_name
+	18, // 16: xfer.v1.Source.region:type_name -> xfer.v1.RegionSource
+	21, // 17: xfer.v1.Destination.region:type_name -> xfer.v1.RegionDestination
+	1,  // 18: xfer.v1.Destination.mode:type_name -> xfer.v1.DestinationMode
+	2,  // 19: xfer.v1.Preserve.properties:type_name -> xfer.v1.Property
+	15, // 20: xfer.v1.Transfer.spec:type_name -> xfer.v1.TransferSpec
+	11, // 21: xfer.v1.Transfer.state:type_name -> xfer.v1.State
+	34, // 22: xfer.v1.Transfer.create_time:type_name -> google.protobuf.Timestamp
+	34, // 23: xfer.v1.Transfer.start_time:type_name -> google.protobuf.Timestamp
+	34, // 24: xfer.v1.Transfer.update_time:type_name -> google.protobuf.Timestamp
+	34, // 25: xfer.v1.Transfer.end_time:type_name -> google.protobuf.Timestamp
+	25, // 26: xfer.v1.Transfer.counters:type_name -> xfer.v1.Counters
+	26, // 27: xfer.v1.Transfer.data_path:type_name -> xfer.v1.DataPath
+	34, // 28: xfer.v1.Transfer.next_attempt_time:type_name -> google.protobuf.Timestamp
+	29, // 29: xfer.v1.Transfer.error:type_name -> xfer.v1.Error
+	30, // 30: xfer.v1.Transfer.failures:type_name -> xfer.v1.EntryResult
+	33, // 31: xfer.v1.Counters.bytes_moved:type_name -> xfer.v1.Counters.BytesMovedEntry
+	27, // 32: xfer.v1.DataPath.fallbacks:type_name -> xfer.v1.Fallback
+	28, // 33: xfer.v1.DataPath.source:type_name -> xfer.v1.DataStats
+	28, // 34: xfer.v1.DataPath.target:type_name -> xfer.v1.DataStats
+	34, // 35: xfer.v1.Fallback.time:type_name -> google.protobuf.Timestamp
+	35, // 36: xfer.v1.DataStats.read_time:type_name -> google.protobuf.Duration
+	35, // 37: xfer.v1.DataStats.hash_time:type_name -> google.protobuf.Duration
+	35, // 38: xfer.v1.DataStats.wire_time:type_name -> google.protobuf.Duration
+	35, // 39: xfer.v1.DataStats.place_time:type_name -> google.protobuf.Duration
+	35, // 40: xfer.v1.DataStats.pace_time:type_name -> google.protobuf.Duration
+	12, // 41: xfer.v1.EntryResult.kind:type_name -> xfer.v1.EntryKind
+	13, // 42: xfer.v1.EntryResult.outcome:type_name -> xfer.v1.Outcome
+	14, // 43: xfer.v1.EntryResult.changes:type_name -> xfer.v1.Change
+	2,  // 44: xfer.v1.EntryResult.lost:type_name -> xfer.v1.Property
+	29, // 45: xfer.v1.EntryResult.error:type_name -> xfer.v1.Error
+	46, // [46:46] is the sub-list for method output_type
+	46, // [46:46] is the sub-list for method input_type
+	46, // [46:46] is the sub-list for extension type_name
+	46, // [46:46] is the sub-list for extension extendee
+	0,  // [0:46] is the sub-list for field type_name
 }
 
 func init() { file_xfer_v1_transfer_proto_init() }
@@ -3350,18 +3562,23 @@ func file_xfer_v1_transfer_proto_init() {
 	file_xfer_v1_transfer_proto_msgTypes[0].OneofWrappers = []any{}
 	file_xfer_v1_transfer_proto_msgTypes[1].OneofWrappers = []any{
 		(*Source_Path)(nil),
+		(*Source_Region)(nil),
 	}
-	file_xfer_v1_transfer_proto_msgTypes[4].OneofWrappers = []any{
+	file_xfer_v1_transfer_proto_msgTypes[3].OneofWrappers = []any{}
+	file_xfer_v1_transfer_proto_msgTypes[5].OneofWrappers = []any{
 		(*Destination_Path)(nil),
+		(*Destination_Region)(nil),
 	}
-	file_xfer_v1_transfer_proto_msgTypes[8].OneofWrappers = []any{}
+	file_xfer_v1_transfer_proto_msgTypes[9].OneofWrappers = []any{}
+	file_xfer_v1_transfer_proto_msgTypes[10].OneofWrappers = []any{}
+	file_xfer_v1_transfer_proto_msgTypes[15].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_xfer_v1_transfer_proto_rawDesc), len(file_xfer_v1_transfer_proto_rawDesc)),
 			NumEnums:      15,
-			NumMessages:   17,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
