@@ -83,7 +83,6 @@ const (
 	RegionQuarantined  Reason = "REGION_QUARANTINED"
 	RegionFD           Reason = "REGION_FD"
 	RegionGone         Reason = "REGION_GONE"
-	RegionNoMemory     Reason = "REGION_NO_MEMORY"
 	Cancelled          Reason = "CANCELLED"
 	ProtocolError      Reason = "PROTOCOL_ERROR"
 	Internal           Reason = "INTERNAL"
