@@ -49,6 +49,7 @@ func (t *Transport) dial(ctx context.Context, edge transport.Edge, g transport.G
 		return nil, err
 	}
 	out := newOutgoing(t, edge, g, o)
+	out.size, out.inPlace = offered.Memory, offered.Memory > 0
 	out.paths = t.rests.awake(edge.Peer, paths)
 	if err := out.bringUp(ctx, out.paths); err != nil {
 		if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
@@ -66,6 +67,9 @@ func (t *Transport) dial(ctx context.Context, edge transport.Edge, g transport.G
 // bringUp makes the session and has it tried.
 func (o *outgoing) bringUp(ctx context.Context, paths []path) error {
 	most := o.t.send.slots(o.opt.ChunkSize, o.t.cfg.Limits.Slots)
+	if o.lies() {
+		most = o.t.send.slots(1, o.t.cfg.Limits.Slots)
+	}
 	slot, cells, err := o.s.first(ctx, int(o.opt.ChunkSize), max(most*cellSize, probeSize))
 	if err != nil {
 		return err
@@ -81,7 +85,7 @@ func (o *outgoing) bringUp(ctx context.Context, paths []path) error {
 	if err := o.s.do(ctx, func() error { return o.open(paths, slot, cells, most) }); err != nil {
 		return err
 	}
-	msg := connect{Token: o.grant.Tokens[0], UID: o.edge.UID, Epoch: o.edge.Epoch, ChunkSize: o.opt.ChunkSize, Slots: most}
+	msg := connect{Token: o.grant.Tokens[0], UID: o.edge.UID, Epoch: o.edge.Epoch, ChunkSize: o.opt.ChunkSize, Slots: most, InPlace: o.inPlace}
 	for _, d := range o.s.domains {
 		for _, p := range d.pairs {
 			msg.Pairs = append(msg.Pairs, d.endpoint(p))
@@ -121,12 +125,23 @@ func (o *outgoing) bringUp(ctx context.Context, paths []path) error {
 	return nil
 }
 
+// lies reports whether most of what is sent lies in memory that is registered.
+func (o *outgoing) lies() bool { return len(o.opt.Memory) > 0 }
+
 // open makes queue pairs and makes memory known to the devices. Blocks.
 func (o *outgoing) open(paths []path, slot, cells *slab, most int) error {
 	l := &o.t.cfg.Limits
 	writes := int((o.opt.ChunkSize+writeSize-1)/writeSize) + 2 // and the header, and the immediate
 	for _, p := range paths {
-		if err := o.s.open(p, depths{send: most*writes + 3, receive: 1, pairs: l.QueuePairs}, 0); err != nil {
+		send := most*writes + 3
+		if o.inPlace || o.lies() {
+			attr, err := p.rail.Device.Attr()
+			if err != nil {
+				return err
+			}
+			send = max(send, min(scattered, attr.MaxQueuePairRequests))
+		}
+		if err := o.s.open(p, depths{send: send, receive: 1, pairs: l.QueuePairs}, 0); err != nil {
 			return err
 		}
 	}
@@ -134,17 +149,50 @@ func (o *outgoing) open(paths []path, slot, cells *slab, most int) error {
 		return err
 	}
 	o.cells = cells
-	return o.addSlot(slot)
+	for _, m := range o.opt.Memory {
+		known, err := o.s.mapMemory(m, 0)
+		if err != nil {
+			return err
+		}
+		o.sources = append(o.sources, known)
+	}
+	return o.s.register(slot, 0)
 }
 
-func (o *outgoing) addSlot(sl *slab) error {
-	if err := o.s.register(sl, 0); err != nil {
-		return err
+// addSlots makes the slots, as many as the target has too, or fewer where there is
+// no memory for more. Where most of what is sent lies in memory anyway they share
+// few slabs. Blocks.
+func (o *outgoing) addSlots(n int) error {
+	first, extra := o.s.slabs[0], n-1
+	if o.lies() {
+		extra = min(n, maxStages) - 1
 	}
-	i := len(o.slots)
-	o.slots = append(o.slots, &outSlot{index: uint16(i), data: sl.buf.Bytes(), cell: cellOf(o.cells, i), slab: sl})
+	slabs := o.s.more(int(o.opt.ChunkSize), extra)
+	for _, sl := range slabs {
+		if err := o.s.register(sl, 0); err != nil {
+			return err
+		}
+	}
+	slabs = append([]*slab{first}, slabs...)
+	if o.lies() {
+		o.stages = make(chan *slab, len(slabs))
+		for _, sl := range slabs {
+			o.stages <- sl
+		}
+		slabs = make([]*slab, n)
+	}
+	for i, sl := range slabs {
+		slot := &outSlot{index: uint16(i), cell: cellOf(o.cells, i), slab: sl}
+		if sl != nil {
+			slot.data = sl.buf.Bytes()
+		}
+		o.slots = append(o.slots, slot)
+	}
 	return nil
 }
+
+// maxStages are the slabs of a session of which most lies in memory.
+const maxStages = 2
 
 // connect connects to the target, and takes as many slots as it has too. Blocks.
 func (o *outgoing) connect(r *ready) error {
@@ -159,12 +207,7 @@ func (o *outgoing) connect(r *ready) error {
 			i++
 		}
 	}
-	for _, sl := range o.s.more(int(o.opt.ChunkSize), r.Slots-1) {
-		if err := o.addSlot(sl); err != nil {
-			return err
-		}
-	}
-	return nil
+	return o.addSlots(r.Slots)
 }
 
 func (r *ready) check(c *connect, domains int) error {
@@ -233,17 +276,28 @@ func (o *outgoing) awaitProbe(ctx context.Context, d *domain) error {
 
 // granted takes the slots of the target.
 func (o *outgoing) granted(g *granted) error {
-	n := len(o.slots)
-	if len(g.Slots) != n || len(g.Cells.Keys) != len(o.s.domains) || g.Cells.Size < n*cellSize {
+	n, windows := len(o.slots), len(o.slots)
+	if o.inPlace {
+		windows = 0
+	}
+	if len(g.Slots) != windows || len(g.Cells.Keys) != len(o.s.domains) || g.Cells.Size < n*cellSize {
 		return fmt.Errorf("%w: a grant of %d slots and %d bytes of cells", errMessage, len(g.Slots), g.Cells.Size)
 	}
 	o.free = make(chan *outSlot, n)
-	for i, sl := range o.slots {
-		w := g.Slots[i]
-		if int64(w.Size) < o.opt.ChunkSize || len(w.Keys) != len(o.s.domains) {
-			return fmt.Errorf("%w: a slot of %d bytes with %d keys", errMessage, w.Size, len(w.Keys))
+	if o.inPlace {
+		if err := checkParts(g.Memory, o.size, len(o.s.domains)); err != nil {
+			return err
 		}
-		sl.remote = w
+		o.memory.parts = g.Memory
+	}
+	for i, sl := range o.slots {
+		if !o.inPlace {
+			w := g.Slots[i]
+			if int64(w.Size) < o.opt.ChunkSize || len(w.Keys) != len(o.s.domains) {
+				return fmt.Errorf("%w: a slot of %d bytes with %d keys", errMessage, w.Size, len(w.Keys))
+			}
+			sl.remote = w
+		}
 		sl.remoteCell = g.Cells.Addr + uint64(i*cellSize)
 		o.free <- sl
 	}

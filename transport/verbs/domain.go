@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"github.com/xferd/xferd/rdma"
 )
 
@@ -37,8 +39,11 @@ type pair struct {
 	qp     *rdma.QueuePair
 	psn    uint32
 	remote endpoint
-	post   sync.Mutex   // so that the requests of a chunk stay together
-	load   atomic.Int64 // bytes posted and not completed
+	index  int
+	room   *semaphore.Weighted // of the send queue, but for the probe
+	burst  int                 // most requests of a chunk at a time
+	post   sync.Mutex          // of what is posted, and the end of the session
+	load   atomic.Int64        // bytes posted and not completed
 
 	receive [1]rdma.ReceiveRequest // so that posting one allocates nothing
 }
@@ -74,7 +79,9 @@ func openDomain(p path, a *account, n depths, access rdma.Access) (d *domain, er
 		if err != nil {
 			return d, err
 		}
-		d.pairs = append(d.pairs, &pair{qp: qp, psn: randomPSN()})
+		q := &pair{qp: qp, psn: randomPSN(), index: len(d.pairs), room: semaphore.NewWeighted(int64(n.send))}
+		q.burst = max(min(burst, n.send-2), 1) // and the header, and the immediate
+		d.pairs = append(d.pairs, q)
 		if err := qp.ToInit(rdma.InitAttr{Port: p.rail.Port.Port, Access: access}); err != nil {
 			return d, err
 		}

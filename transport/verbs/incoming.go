@@ -37,7 +37,11 @@ type incoming struct {
 
 func newIncoming(t *Transport, edge transport.Edge, sink transport.Sink, o transport.PrepareOptions, rails []Rail) (*incoming, error) {
 	rails = rails[:min(len(rails), maxRails)]
-	params, err := json.Marshal(offer{Version: version, Rails: offerOf(rails)})
+	offered := offer{Version: version, Rails: offerOf(rails)}
+	if o.Memory != nil {
+		offered.Memory = int64(len(o.Memory.Base))
+	}
+	params, err := json.Marshal(offered)
 	if err != nil {
 		return nil, err
 	}
@@ -54,9 +58,7 @@ func (in *incoming) Grant() transport.Grant {
 
 // Stats implements transport.Incoming.
 func (in *incoming) Stats() transport.Stats {
-	s := in.stats.Read()
-	s.CopiedBytes = s.Bytes
-	return s
+	return in.stats.Read()
 }
 
 // Close implements transport.Incoming: the fence. Its error says that memory had
@@ -112,7 +114,7 @@ func (in *incoming) serve(c transport.Control) error {
 	if err := in.admit(&conn); err != nil {
 		return err
 	}
-	land := newLanding(in, c, conn.ChunkSize)
+	land := newLanding(in, c, &conn)
 	err = land.bringUp(ctx, &conn)
 	if err == nil {
 		cancel()
@@ -145,6 +147,8 @@ func (in *incoming) admit(c *connect) error {
 		return fmt.Errorf("%w: chunks of %d bytes, chunk_size is %d", errMessage, c.ChunkSize, in.opt.ChunkSize)
 	case c.Slots < 1 || c.Slots > maxSlots:
 		return fmt.Errorf("%w: %d slots", errMessage, c.Slots)
+	case c.InPlace && in.opt.Memory == nil:
+		return fmt.Errorf("%w: there is no memory to write to", errMessage)
 	case len(c.Pairs) < 1 || len(c.Pairs) > maxPairs*len(in.rails):
 		return fmt.Errorf("%w: %d queue pairs", errMessage, len(c.Pairs))
 	}

@@ -16,8 +16,11 @@ const writable = rdma.LocalWrite | rdma.RemoteWrite
 // bringUp makes the target's half of a session, has it tried, and grants slots.
 func (l *landing) bringUp(ctx context.Context, c *connect) error {
 	t := l.in.t
-	most := t.recv.slots(c.ChunkSize, min(c.Slots, t.cfg.Limits.Slots))
-	slot, cells, err := l.s.first(ctx, int(c.ChunkSize), max(most*cellSize, len(c.Pairs)*probeSize))
+	most, chunk := t.recv.slots(c.ChunkSize, min(c.Slots, t.cfg.Limits.Slots)), int(c.ChunkSize)
+	if l.inPlace {
+		most, chunk = t.recv.slots(1, min(c.Slots, t.cfg.Limits.Slots)), 0
+	}
+	slot, cells, err := l.s.first(ctx, chunk, max(most*cellSize, len(c.Pairs)*probeSize))
 	if err != nil {
 		return err
 	}
@@ -32,7 +35,11 @@ func (l *landing) bringUp(ctx context.Context, c *connect) error {
 	}
 	answer := ready{Pairs: make([]endpoint, len(c.Pairs))}
 	err = l.s.do(ctx, func() error {
-		return l.open(c, groups, append([]*slab{slot}, l.s.more(int(c.ChunkSize), most-1)...), cells, &answer)
+		slots := make([]*slab, most) // without memory of their own
+		if !l.inPlace {
+			slots = append([]*slab{slot}, l.s.more(chunk, most-1)...)
+		}
+		return l.open(c, groups, slots, cells, &answer)
 	})
 	if err != nil {
 		return err
@@ -77,10 +84,14 @@ func (l *landing) open(c *connect, groups []group, slots []*slab, cells *slab, a
 	}
 	l.cells = cells
 	for i, sl := range slots {
-		if err := l.s.register(sl, writable|rdma.RelaxedOrdering); err != nil {
-			return err
+		slot := &inSlot{index: uint16(i), cell: cellOf(cells, i), slab: sl}
+		if sl != nil {
+			if err := l.s.register(sl, writable|rdma.RelaxedOrdering); err != nil {
+				return err
+			}
+			slot.data = sl.buf.Bytes()
 		}
-		l.slots = append(l.slots, &inSlot{index: uint16(i), data: sl.buf.Bytes(), cell: cellOf(cells, i), slab: sl})
+		l.slots = append(l.slots, slot)
 	}
 	answer.Slots, answer.Probe = len(l.slots), cells.window(len(c.Pairs)*probeSize)
 	l.probes = make(chan int, len(c.Pairs))
@@ -106,9 +117,17 @@ func (l *landing) open(c *connect, groups []group, slots []*slab, cells *slab, a
 }
 
 // trim gives up the slots that the source has no use for; the others may be used
-// from here on. Blocks.
-func (l *landing) trim(n int) error {
+// from here on, and the memory that chunks are written to. Blocks.
+func (l *landing) trim(n int) (err error) {
+	if l.inPlace {
+		if l.memory, err = l.s.mapMemory(l.in.opt.Memory, writable|rdma.RelaxedOrdering); err != nil {
+			return err
+		}
+	}
 	for _, sl := range l.slots[n:] {
+		if sl.slab == nil {
+			continue
+		}
 		if err := l.s.drop(sl.slab); err != nil {
 			return err
 		}
@@ -188,6 +207,10 @@ func (sl *slab) window(size int) window {
 func (l *landing) grant() granted {
 	n := int(l.granted.Load())
 	g := granted{Cells: l.cells.window(n * cellSize)}
+	if l.inPlace {
+		g.Memory = l.memory.grant()
+		return g
+	}
 	for _, sl := range l.slots[:n] {
 		g.Slots = append(g.Slots, sl.slab.window(len(sl.data)))
 	}

@@ -25,6 +25,8 @@ type landing struct {
 	s       *session
 	slots   []*inSlot
 	cells   *slab
+	inPlace bool         // chunks are written to the memory of the edge
+	memory  *mapped      // then
 	granted atomic.Int32 // slots, from 0 on, that the source may use
 	probes  chan int
 	work    chan arrived
@@ -47,7 +49,8 @@ type arrived struct {
 	by   *domain
 }
 
-// inSlot is memory that the source may write a chunk to, with its cell. Between
+// inSlot is memory that the source may write a chunk to, with its cell; in place
+// the cell alone. Between
 // the announcement and the answer it is worked on by one goroutine.
 type inSlot struct {
 	index      uint16
@@ -66,10 +69,10 @@ type inSlot struct {
 	hasher   xxh3.Hasher
 }
 
-func newLanding(in *incoming, c transport.Control, chunk int64) *landing {
-	l := &landing{in: in, control: c, news: make(chan struct{}, 1)}
+func newLanding(in *incoming, c transport.Control, conn *connect) *landing {
+	l := &landing{in: in, control: c, inPlace: conn.InPlace, news: make(chan struct{}, 1)}
 	l.ctx, l.cancel = context.WithCancelCause(in.ctx)
-	l.s = newSession(in.t, asTarget, in.edge.Peer, chunk, l.fail)
+	l.s = newSession(in.t, asTarget, in.edge.Peer, in.opt.Principal, conn.ChunkSize, l.fail)
 	l.signs = vigil{every: in.t.cfg.Limits.Stall / 3, due: l.alive}
 	return l
 }
@@ -107,7 +110,7 @@ func (l *landing) take(d *domain, wc *rdma.WorkCompletion) {
 		}
 		return
 	}
-	if wc.Op != rdma.CompletedReceiveWithImm || wc.Flags&rdma.HasImm == 0 || wc.Bytes != 0 {
+	if wc.Op != rdma.CompletedReceiveWithImm || wc.Flags&rdma.HasImm == 0 || wc.Bytes != 0 && !l.inPlace {
 		l.fail(fmt.Errorf("%w: completion of kind %d with %d bytes", errMessage, wc.Op, wc.Bytes))
 		return
 	}
@@ -161,7 +164,7 @@ func (l *landing) land(a arrived) error {
 		return err
 	}
 	seq, extents, total, err := sl.headers.Decode(head, &in.opt)
-	if err == nil && (total != data || total > int64(len(sl.data))) {
+	if err == nil && (total != data || !l.inPlace && total > int64(len(sl.data))) {
 		err = fmt.Errorf("%w: a chunk of %d bytes with %d bytes", errMessage, total, data)
 	}
 	if err != nil {
@@ -184,12 +187,17 @@ func (l *landing) land(a arrived) error {
 	sl.arrivals = slices.Grow(sl.arrivals[:0], n)[:n]
 	at := int64(0)
 	for i := range extents {
+		sl.arrivals[i] = transport.Arrival{ExtentHeader: extents[i]}
+		if l.inPlace {
+			l.look(sl, i, &places[i])
+			continue
+		}
 		mem := sl.data[at : at+extents[i].DataLength()]
 		at += int64(len(mem))
-		sl.arrivals[i] = transport.Arrival{ExtentHeader: extents[i]}
 		l.place(sl, i, &places[i], mem)
 	}
 	in.stats.Bytes.Add(total)
+	in.stats.Copied.Add(at)
 	verdicts := in.sink.Landed(l.ctx, seq, sl.arrivals)
 	if len(verdicts) != n {
 		return fmt.Errorf("sink gave %d verdicts for %d extents", len(verdicts), n)

@@ -163,7 +163,7 @@ func (l *ledger) fellBack(peer string, p *path, why transport.Reason) {
 // reasons are those that a session can fail for.
 var reasons = []transport.Reason{
 	transport.NoLibrary, transport.NoKernel, transport.NoDevice, transport.PortDown, transport.NoGID, transport.NoPath,
-	transport.Memlock, transport.NoBuffers, transport.ProbeFailed, transport.QPError,
+	transport.Memlock, transport.PinnedLimit, transport.NoBuffers, transport.ProbeFailed, transport.QPError,
 }
 
 // Accounts returns what was counted, by peer, device and port. It may be called at

@@ -32,6 +32,9 @@ const (
 type offer struct {
 	Version int
 	Rails   []offeredRail
+	// Memory is the size of the memory that the edge lands in, 0 where it does in
+	// slots. A source that does not know of it uses slots too.
+	Memory int64 `json:",omitempty"`
 }
 
 // Limits of what a peer may offer: each address costs a look at the routes.
@@ -53,6 +56,9 @@ func parseOffer(params []byte) (*offer, error) {
 	}
 	if o.Version != version {
 		return nil, fmt.Errorf("the peer speaks version %d, this node %d", o.Version, version)
+	}
+	if o.Memory < 0 {
+		return nil, fmt.Errorf("%w: memory of %d bytes", errMessage, o.Memory)
 	}
 	if len(o.Rails) > maxRails {
 		return nil, fmt.Errorf("%w: a grant of %d rails", errMessage, len(o.Rails))
@@ -83,6 +89,9 @@ type connect struct {
 	ChunkSize int64
 	Slots     int // at most so many are of use
 	Pairs     []endpoint
+	// InPlace: the source writes to the memory that was offered, and slots are cells
+	// alone.
+	InPlace bool `json:",omitempty"`
 }
 
 // window is memory of the target. Keys has one for each rail of connect.Pairs
@@ -104,8 +113,9 @@ type probed struct {
 }
 
 type granted struct {
-	Slots []window // of ChunkSize, probed.Slots of them
-	Cells window   // cellSize for each slot
+	Slots  []window // of ChunkSize, probed.Slots of them; none in place
+	Cells  window   // cellSize for each slot
+	Memory []part   `json:",omitempty"` // by offset, in place
 }
 
 // errMessage: the peer does not keep to the protocol.

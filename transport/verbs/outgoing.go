@@ -34,6 +34,11 @@ type outgoing struct {
 	slots    []*outSlot
 	cells    *slab    // of all slots
 	cellKeys []uint32 // of the target's cells
+	sources  []*mapped
+	stages   chan *slab   // for slots without a slab of their own
+	inPlace  bool         // chunks go to the target's memory
+	memory   remoteMemory // of the target, then
+	size     int64        // of it
 	free     chan *outSlot
 	probed   chan error
 	stall    vigil // while chunks are on their way
@@ -55,13 +60,16 @@ type outgoing struct {
 type outSlot struct {
 	index      uint16
 	data, cell []byte
-	slab       *slab // of data
-	remote     window
+	slab       *slab  // of data; nil where chunks lie in memory
+	staged     bool   // slab is one of outgoing.stages
+	remote     window // none in place
 	remoteCell uint64
 
 	hasher xxh3.Hasher
 	framer chunkio.Framer
 	reqs   []rdma.SendRequest
+	locals []local // of all segments
+	tail   int     // requests of the last burst
 	seals  []wire.Seal
 	errs   []error // why an extent is not sound
 
@@ -84,7 +92,7 @@ func newOutgoing(t *Transport, edge transport.Edge, g transport.Grant, o transpo
 		pacer:  pace.New(o.MaxRate),
 		probed: make(chan error, 1),
 	}
-	out.s = newSession(t, asSource, edge.Peer, o.ChunkSize, out.fail)
+	out.s = newSession(t, asSource, edge.Peer, o.Principal, o.ChunkSize, out.fail)
 	out.stall = vigil{every: t.cfg.Limits.Stall, due: func() { out.fail(out.stalled()) }}
 	out.life, out.close = context.WithCancelCause(context.Background())
 	return out
@@ -262,7 +270,6 @@ func (o *outgoing) SetMaxRate(bytesPerSecond int64) { o.pacer.Set(bytesPerSecond
 // Stats implements transport.Outgoing.
 func (o *outgoing) Stats() transport.Stats {
 	s := o.stats.Read()
-	s.CopiedBytes = s.Bytes
 	s.PaceTime = o.pacer.Waited()
 	return s
 }

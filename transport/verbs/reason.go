@@ -29,6 +29,8 @@ func reasonOf(err error) transport.Reason {
 		return transport.ProbeFailed
 	case errors.Is(err, errNoBuffer):
 		return transport.NoBuffers
+	case errors.Is(err, errPinned):
+		return transport.PinnedLimit
 	}
 	if e, ok := errors.AsType[*rdma.Error](err); ok && e.Verb == "ibv_reg_mr" && (errors.Is(err, syscall.ENOMEM) || errors.Is(err, syscall.EPERM)) {
 		return transport.Memlock

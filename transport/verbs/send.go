@@ -10,7 +10,6 @@ import (
 
 	"github.com/xferd/xferd/internal/fault"
 	"github.com/xferd/xferd/internal/wire"
-	"github.com/xferd/xferd/rdma"
 	"github.com/xferd/xferd/transport"
 	"github.com/xferd/xferd/transport/internal/chunkio"
 )
@@ -19,7 +18,7 @@ import (
 // transport takes it.
 var errLongHeader = errors.New("the chunk is in more pieces than a header cell has room for")
 
-// send fills a slab with its chunk and posts it.
+// send finds the bytes of a chunk, in a slab if they are nowhere else, and posts it.
 func (o *outgoing) send(ctx context.Context, sl *outSlot) error {
 	c := sl.chunk
 	n := len(c.Extents)
@@ -28,6 +27,9 @@ func (o *outgoing) send(ctx context.Context, sl *outSlot) error {
 	clear(sl.seals)
 	clear(sl.errs)
 	head, total, err := sl.framer.Append(sl.cell[cellFixed:cellFixed], c, o.opt.Verify, o.opt.ChunkSize)
+	if err == nil {
+		err = o.check(c)
+	}
 	if err != nil {
 		o.refuse(sl, err)
 		return nil
@@ -35,7 +37,11 @@ func (o *outgoing) send(ctx context.Context, sl *outSlot) error {
 	if err := o.pacer.Wait(ctx, total); err != nil {
 		return err
 	}
+	if err := o.stage(ctx, sl); err != nil {
+		return err
+	}
 	at := int64(0)
+	sl.locals = sl.locals[:0]
 	for i := range c.Extents {
 		at = o.fill(sl, i, at)
 	}
@@ -48,7 +54,7 @@ func (o *outgoing) send(ctx context.Context, sl *outSlot) error {
 	sl.total = total
 	o.mu.Unlock()
 	sealCell(sl.cell, o.edge.Epoch, generation, len(head), len(whole)-len(head), total)
-	return o.post(sl, cellFixed+len(whole), generation)
+	return o.post(ctx, sl, cellFixed+len(whole), generation)
 }
 
 // refuse gives a chunk back that cannot be sent as it is.
@@ -66,26 +72,24 @@ func (o *outgoing) refuse(sl *outSlot, err error) {
 	o.free <- sl
 }
 
-// fill puts the segments of an extent into the slab, from at on, and seals it.
-// It returns where the next one goes.
+// fill finds the bytes of an extent and seals it. Those that are not in registered
+// memory go into the slab, from at on. It returns where the next ones go.
 func (o *outgoing) fill(sl *outSlot, i int, at int64) int64 {
 	e, seal := &sl.chunk.Extents[i], &sl.seals[i]
-	from := at
+	from, first := at, len(sl.locals)
 	for j, seg := range e.Segments {
-		part := sl.data[at : at+seg.Length]
-		at += seg.Length
 		b := &e.Bodies[j]
-		var bad error
+		if l, ok := o.mapped(b); ok {
+			sl.locals = append(sl.locals, l)
+			continue
+		}
+		part := sl.data[at : at+seg.Length]
+		sl.locals = append(sl.locals, local{bytes: part, slab: sl.slab, offset: at})
+		at += seg.Length
 		if seal.State != wire.Sound {
 			continue
 		}
-		if b.Mem != nil {
-			bad = fault.Guard(func() error { copy(part, b.Mem); return nil })
-		} else {
-			start := time.Now()
-			_, bad = o.t.files.ReadAt(b.File, part, b.FileOffset)
-			o.stats.Reading.Since(start)
-		}
+		bad := o.read(b, part)
 		switch {
 		case bad == nil:
 			continue
@@ -95,76 +99,106 @@ func (o *outgoing) fill(sl *outSlot, i int, at int64) int64 {
 			seal.State, sl.errs[i] = wire.SourceBad, fmt.Errorf("%w: %w", transport.ErrSourceFailed, bad)
 		}
 	}
-	switch {
-	case seal.State != wire.Sound:
-		clear(sl.data[from:at]) // what was in the slab before is nobody's business
-	case !o.opt.Verify:
-	case !e.Digest.IsZero():
+	o.stats.Copied.Add(at - from)
+	if o.opt.Verify && seal.State == wire.Sound {
 		seal.Digest = e.Digest
-	default:
-		start := time.Now()
-		seal.Digest = chunkio.Digest(&sl.hasher, &e.ExtentHeader, sl.data[from:at])
-		o.stats.Hashing.Since(start)
+		if e.Digest.IsZero() {
+			if err := o.digest(sl, e, sl.locals[first:], seal); err != nil {
+				seal.State, sl.errs[i] = wire.SourceBad, fmt.Errorf("%w: %w", transport.ErrSourceFailed, err)
+			}
+		}
+	}
+	if seal.State != wire.Sound {
+		clear(sl.data[from:at]) // what was in the slab before is nobody's business
 	}
 	return at
 }
 
-// post writes a slab and its cell into the slot, by the queue pair with the
-// least on its way.
-func (o *outgoing) post(sl *outSlot, cell int, generation uint16) error {
-	k, d, p := o.least()
-	sl.reqs = sl.reqs[:0]
-	request := func(op rdma.Opcode, addr uint64, key uint32, e ...rdma.SGE) {
-		r := rdma.SendRequest{Op: op, RemoteAddr: addr, RemoteKey: key, NumSGE: uint32(len(e)), ID: unsignaledID}
-		copy(r.SGE[:], e)
-		sl.reqs = append(sl.reqs, r)
+// mapped finds a body in memory that is registered.
+func (o *outgoing) mapped(b *transport.Body) (local, bool) {
+	for _, m := range o.sources {
+		if off, ok := m.memory.Within(b.Mem); ok && m.holds(off, int64(len(b.Mem))) {
+			return local{bytes: b.Mem, memory: m, offset: off}, true
+		}
 	}
-	for off := int64(0); off < sl.total; off += writeSize {
-		n := min(writeSize, sl.total-off)
-		request(rdma.OpWrite, sl.remote.Addr+uint64(off), sl.remote.Keys[k], sl.slab.regions[k].Element(int(off), int(n)))
-	}
-	request(rdma.OpWrite, sl.remoteCell, o.cellKeys[k], o.cells.regions[k].Element(int(sl.index)*cellSize, cell))
-	// Without bytes of its own the immediate stays behind the payload even where
-	// the network reorders packets.
-	request(rdma.OpWriteWithImm, 0, 0)
-	last := &sl.reqs[len(sl.reqs)-1]
-	last.Imm = immediate(sl.index, generation)
-	last.Flags = rdma.Signaled | rdma.Solicited
-	last.ID = uint64(generation)<<16 | uint64(sl.index)
-
-	o.mu.Lock()
-	sl.pair, sl.posted = p, true
-	o.mu.Unlock()
-	o.stall.owe()
-	p.load.Add(sl.total)
-	bytes := sl.total // once it is posted the slot may be another chunk's at any time
-	d.outstanding.Add(1)
-	p.post.Lock()
-	defer p.post.Unlock()
-	// The session may have been ended while the slab was filled: nothing is
-	// posted for an epoch that is over.
-	if o.life.Err() != nil {
-		d.outstanding.Add(-1)
-		return context.Cause(o.life)
-	}
-	d.account.posts.Add(1)
-	n, err := p.qp.PostSend(sl.reqs)
-	if err != nil {
-		d.outstanding.Add(-1) // the signaled one is the last
-		return d.blame(fmt.Errorf("request %d of %d: %w", n+1, len(sl.reqs), err))
-	}
-	o.stats.Bytes.Add(bytes)
-	return nil
+	return local{}, false
 }
 
-// least returns the queue pair with the fewest bytes on its way.
-func (o *outgoing) least() (k int, d *domain, p *pair) {
-	for i, di := range o.s.domains {
-		for _, pi := range di.pairs {
-			if p == nil || pi.load.Load() < p.load.Load() {
-				k, d, p = i, di, pi
+// read fills part from a body.
+func (o *outgoing) read(b *transport.Body, part []byte) error {
+	if b.Mem != nil {
+		return fault.Guard(func() error { copy(part, b.Mem); return nil })
+	}
+	start := time.Now()
+	_, err := o.t.files.ReadAt(b.File, part, b.FileOffset)
+	o.stats.Reading.Since(start)
+	return err
+}
+
+// digest hashes an extent where its bytes are.
+func (o *outgoing) digest(sl *outSlot, e *transport.Extent, from []local, seal *wire.Seal) error {
+	start := time.Now()
+	defer o.stats.Hashing.Since(start)
+	sl.hasher.Reset()
+	err := fault.Guard(func() error {
+		at := e.Offset
+		for j, seg := range e.Segments {
+			chunkio.WriteZeros(&sl.hasher, seg.Offset-at)
+			_, _ = sl.hasher.Write(from[j].bytes)
+			at = seg.End()
+		}
+		chunkio.WriteZeros(&sl.hasher, e.End()-at)
+		return nil
+	})
+	if err == nil {
+		seal.Digest = sl.hasher.Sum128().Bytes()
+	}
+	return err
+}
+
+// stage gives a slot a slab, where it has none of its own and its chunk needs one.
+func (o *outgoing) stage(ctx context.Context, sl *outSlot) error {
+	if sl.slab != nil || o.lying(sl.chunk) {
+		return nil
+	}
+	select {
+	case sl.slab = <-o.stages:
+		sl.data, sl.staged = sl.slab.buf.Bytes(), true
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// unstage takes it back, once neither the device nor anybody here has use for it.
+func (o *outgoing) unstage(sl *outSlot) {
+	if sl.staged {
+		o.stages <- sl.slab
+		sl.slab, sl.data, sl.staged = nil, nil, false
+	}
+}
+
+// lying reports whether all of a chunk is in registered memory.
+func (o *outgoing) lying(c *transport.Chunk) bool {
+	for i := range c.Extents {
+		for j := range c.Extents[i].Bodies {
+			if _, ok := o.mapped(&c.Extents[i].Bodies[j]); !ok {
+				return false
 			}
 		}
 	}
-	return k, d, p
+	return true
+}
+
+// check says what is wrong with a chunk that is to be written in place.
+func (o *outgoing) check(c *transport.Chunk) error {
+	if !o.inPlace {
+		return nil
+	}
+	for i := range c.Extents {
+		if err := o.memory.check(&c.Extents[i]); err != nil {
+			return err
+		}
+	}
+	return nil
 }

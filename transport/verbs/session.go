@@ -10,6 +10,7 @@ import (
 
 	"github.com/xferd/xferd/internal/bufpool"
 	"github.com/xferd/xferd/rdma"
+	"github.com/xferd/xferd/transport"
 )
 
 // session is what both ends of an edge have: memory, domains in which it is
@@ -23,6 +24,9 @@ type session struct {
 	held    atomic.Int64 // of from
 	slabs   []*slab
 	domains []*domain
+
+	principal string // for whom memory is pinned
+	pinned    int64  // bytes of it
 
 	lost func(error) // breaks the session
 
@@ -42,12 +46,12 @@ type slab struct {
 	regions []*rdma.MemoryRegion
 }
 
-func newSession(t *Transport, side side, peer string, chunk int64, lost func(error)) *session {
+func newSession(t *Transport, side side, peer, principal string, chunk int64, lost func(error)) *session {
 	from := t.send
 	if side == asTarget {
 		from = t.recv
 	}
-	s := &session{t: t, side: side, peer: peer, from: from, unit: slabCost(chunk), lost: lost}
+	s := &session{t: t, side: side, peer: peer, principal: principal, from: from, unit: slabCost(chunk), lost: lost}
 	s.watching, s.unwatch = context.WithCancel(context.Background())
 	return s
 }
@@ -55,23 +59,34 @@ func newSession(t *Transport, side side, peer string, chunk int64, lost func(err
 // errNoBuffer: there is no memory for a session.
 var errNoBuffer = errors.New("the buffer memory is used up")
 
-// first waits for the memory that a session cannot do without: that of one slot,
-// and cells. It is called before the session has anything that others wait for.
+// first waits for the memory that a session cannot do without: cells, and that of
+// one slot, where chunk is not 0. It is called before the session has anything that
+// others wait for.
 func (s *session) first(ctx context.Context, chunk, cells int) (slot, cell *slab, err error) {
-	cost := s.unit + slabCost(int64(cells))
+	cost := slabCost(int64(cells))
+	if chunk > 0 {
+		cost += s.unit
+	}
 	if err := s.from.acquire(ctx, cost); err != nil {
 		return nil, nil, err
 	}
 	s.held.Add(cost)
-	for i, size := range []int{chunk, cells} {
+	get := func(size int) (*slab, error) {
 		b, err := s.from.pool.Get(ctx, size)
 		if err != nil {
-			return nil, nil, fmt.Errorf("%w: %w", errNoBuffer, err)
+			return nil, fmt.Errorf("%w: %w", errNoBuffer, err)
 		}
-		s.slabs = append(s.slabs, &slab{buf: b})
-		slot, cell = s.slabs[0], s.slabs[i]
+		sl := &slab{buf: b}
+		s.slabs = append(s.slabs, sl)
+		return sl, nil
 	}
-	return slot, cell, nil
+	if chunk > 0 {
+		if slot, err = get(chunk); err != nil {
+			return nil, nil, err
+		}
+	}
+	cell, err = get(cells)
+	return slot, cell, err
 }
 
 // more takes memory for up to n further slots, as far as there is some.
@@ -199,19 +214,21 @@ func (s *session) fence() error {
 	select {
 	case err := <-done:
 		if err != nil {
+			err = fmt.Errorf("%w: %w", transport.ErrUnfenced, err)
 			s.t.quarantine(s, err)
 		}
 		return err
 	case <-timer.C:
 	}
-	err := fmt.Errorf("the device did not give memory back within %s", limit)
+	err := fmt.Errorf("%w within %s", transport.ErrUnfenced, limit)
 	s.t.quarantine(s, err)
 	select {
 	case late := <-done: // in the same moment
 		if late == nil {
 			s.t.release(s)
+			return nil
 		}
-		return late
+		return fmt.Errorf("%w: %w", transport.ErrUnfenced, late)
 	default:
 		return err
 	}
@@ -252,5 +269,7 @@ func (s *session) takeApart() error {
 	}
 	s.slabs = nil
 	s.from.release(s.held.Swap(0))
+	s.t.pinned.give(s.principal, s.pinned)
+	s.pinned = 0
 	return nil
 }

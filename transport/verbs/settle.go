@@ -30,6 +30,11 @@ func (o *outgoing) take(d *domain, wc *rdma.WorkCompletion) {
 	if wc.ID&unsignaledID != 0 {
 		return
 	}
+	if wc.ID&burstID != 0 {
+		d.pairs[wc.ID>>32&0xffff].room.Release(int64(wc.ID & 0xffffffff))
+		o.stall.hear()
+		return
+	}
 	slot, generation := uint16(wc.ID), uint16(wc.ID>>16)
 	o.mu.Lock()
 	sl := o.slots[slot]
@@ -42,6 +47,7 @@ func (o *outgoing) take(d *domain, wc *rdma.WorkCompletion) {
 	d.account.flows[asSource].moved(sl.total)
 	o.stall.hear()
 	sl.pair.load.Add(-sl.total)
+	sl.pair.room.Release(int64(sl.tail))
 	o.settle(sl)
 }
 
@@ -57,6 +63,7 @@ func (o *outgoing) settle(sl *outSlot) {
 	}
 	c, f, verdicts := sl.chunk, sl.feed, o.verdicts(sl)
 	sl.chunk, sl.feed = nil, nil
+	o.unstage(sl)
 	sl.generation++
 	o.stall.paid()
 	o.leave()

@@ -47,6 +47,10 @@ type Limits struct {
 	// (5 s), twice as long each time that it breaks again, LongestRest (5 min) at
 	// most.
 	Rest, LongestRest time.Duration
+	// Pinned is how many bytes of memory of programs may be registered at a time
+	// (three quarters of the machine's memory), PinnedEach how many for one principal
+	// (as many). What is registered on two devices counts twice.
+	Pinned, PinnedEach int64
 	// DirectFrom is the size in bytes from which on files are read and written
 	// past the page cache where their file system can (16 MiB); below 0 for never.
 	DirectFrom int64
@@ -66,6 +70,10 @@ func (l *Limits) fill() error {
 	def(&l.Rest, 5*time.Second)
 	def(&l.LongestRest, 5*time.Minute)
 	def(&l.DirectFrom, 16<<20)
+	if l.Pinned == 0 {
+		l.Pinned = mostPinned()
+	}
+	def(&l.PinnedEach, l.Pinned)
 	switch {
 	case l.Retries > 6:
 		return fmt.Errorf("%d retries: 7 means for ever on some devices; write 1 to 6", l.Retries)
@@ -147,6 +155,7 @@ type Transport struct {
 	send, recv   *buffers
 	rests        rests
 	ledger       ledger
+	pinned       pinned
 	files        *fsroot.DirectIO
 
 	mu          sync.Mutex
@@ -178,6 +187,7 @@ func New(cfg Config) (*Transport, error) {
 		files: fsroot.NewDirectIO(cfg.Limits.DirectFrom),
 		open:  map[*incoming]struct{}{}, sessions: map[*session]struct{}{}, quarantined: map[*session]struct{}{},
 	}
+	t.pinned.most, t.pinned.each = cfg.Limits.Pinned, cfg.Limits.PinnedEach
 	t.rests.first, t.rests.longest = cfg.Limits.Rest, cfg.Limits.LongestRest
 	t.dials, t.joins = make(chan struct{}, cfg.Limits.Setups), make(chan struct{}, cfg.Limits.Setups)
 	if t.log == nil {

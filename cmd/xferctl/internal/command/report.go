@@ -207,7 +207,7 @@ func transportLine(p *xferv1.DataPath) string {
 	switch why := show.Name(p.GetReason()); why {
 	case "":
 	case "NOT_BUILT", "PEER_HAS_NONE", "ENCRYPTION_REQUIRED", "NO_LIBRARY", "NO_KERNEL_SUPPORT", "NO_DEVICE",
-		"PORT_DOWN", "NO_GID", "NO_PATH", "MEMLOCK", "NO_BUFFERS", "PROBE_FAILED", "QP_ERROR":
+		"PORT_DOWN", "NO_GID", "NO_PATH", "MEMLOCK", "PINNED_LIMIT", "NO_BUFFERS", "PROBE_FAILED", "QP_ERROR":
 		l += " (no rdma: " + why + ")"
 	default:
 		l += " (" + why + ")"
