@@ -30,6 +30,9 @@ const (
 	KindRegion
 )
 
+// HasBytes reports whether entries of a kind have bytes that move: extents.
+func (k Kind) HasBytes() bool { return k == KindFile || k == KindRegion }
+
 // Asks reports whether entries of a kind are to be copied. The others are in the
 // manifest too, and skipped.
 func (p Preserve) Asks(k Kind) bool {

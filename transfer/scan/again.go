@@ -18,6 +18,12 @@ func (s *Scanner) Fingerprint(f *Found) (transfer.Fingerprint, error) {
 	}
 	for i := range f.Assembly.Files {
 		file := &f.Assembly.Files[i]
+		if file.Region != nil {
+			if now := PrintOfRegion(file.Region); now != file.Print {
+				return now, nil
+			}
+			continue
+		}
 		info, err := s.cfg.Dirs.Stat(file.At)
 		if err != nil {
 			return transfer.Fingerprint{}, err

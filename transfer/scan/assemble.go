@@ -20,9 +20,10 @@ type Assembly struct {
 
 // AssemblyFile is one source of an assembled file.
 type AssemblyFile struct {
-	At    Place
-	Path  string // absolute, for messages
-	Print transfer.Fingerprint
+	At     Place
+	Region Region // instead of At, for a region; it stays open until the edge ends
+	Path   string // absolute, for messages
+	Print  transfer.Fingerprint
 }
 
 // AssemblyPiece is a range of a source and where it goes.
@@ -39,13 +40,44 @@ func (s *Scanner) checkPieces() error {
 		if p.Offset < 0 || p.Length < -1 || p.DestOffset < 0 {
 			return specError(s.cfg.Node, p.Path, errors.New("a piece has a negative offset or length"))
 		}
-		if at, err := s.placeOf(p.Path, false); err != nil {
+		if file, err := s.assemblyFile(p.Path); err != nil {
 			return err
-		} else if at.Name == "" {
+		} else if file.Region == nil && file.At.Name == "" {
 			return specError(s.cfg.Node, p.Path, errors.New("a directory cannot be a piece"))
 		}
 	}
 	return nil
+}
+
+// assemblyFile finds a source, without looking at it.
+func (s *Scanner) assemblyFile(path string) (AssemblyFile, error) {
+	f := AssemblyFile{Path: path}
+	if id, ok := transfer.RegionOf(path); ok {
+		if f.Region = s.cfg.Sources[id]; f.Region == nil {
+			return f, specError(s.cfg.Node, path, errors.New("the region is not open"))
+		}
+		return f, nil
+	}
+	at, err := s.placeOf(path, false)
+	at.Follow = s.spec.Follow
+	f.At = at
+	return f, err
+}
+
+// look tells of a source of an assembled file as it is now.
+func (s *Scanner) look(a *AssemblyFile, phase transfer.Phase) (look, error) {
+	if a.Region != nil {
+		return lookAt(a.Region), nil
+	}
+	info, err := s.cfg.Dirs.Stat(a.At)
+	if err == nil && info.Kind != fsroot.Regular {
+		err = fmt.Errorf("a piece has to be of a regular file: %w", fsroot.ErrNotRegular)
+		return look{}, &transfer.Error{Reason: transfer.SourceNotRegular, Side: transfer.SideSource, Phase: phase, Node: s.cfg.Node, Path: a.Path, Err: err}
+	}
+	if err != nil {
+		return look{}, SourceError(err, phase, s.cfg.Node, a.Path)
+	}
+	return look{print: PrintOf(&info), meta: transfer.Meta{Perm: info.Perm, UID: info.UID, GID: info.GID, Mtime: info.Mtime}}, nil
 }
 
 // assemble yields the one entry of an assembled file.
@@ -54,13 +86,12 @@ func (s *Scanner) assemble() error {
 	index := make(map[string]int)
 	for _, p := range s.spec.Pieces {
 		if _, ok := index[p.Path]; !ok {
-			at, err := s.placeOf(p.Path, false)
+			file, err := s.assemblyFile(p.Path)
 			if err != nil {
 				return err
 			}
-			at.Follow = s.spec.Follow
 			index[p.Path] = len(a.Files)
-			a.Files = append(a.Files, AssemblyFile{At: at, Path: p.Path})
+			a.Files = append(a.Files, file)
 		}
 	}
 	f := Found{Entry: transfer.Entry{Parent: transfer.NoParent}, Assembly: a}
@@ -73,20 +104,27 @@ func (s *Scanner) assemble() error {
 // refreshAssembly looks at all sources and sets the entry and the pieces anew.
 func (s *Scanner) refreshAssembly(f *Found, phase transfer.Phase, index map[string]int) error {
 	a := &Assembly{Files: slices.Clone(f.Assembly.Files)}
+	var mtime int64 // of the files: that of a region is the time when it is read
 	for i := range a.Files {
-		info, err := s.cfg.Dirs.Stat(a.Files[i].At)
-		if err == nil && info.Kind != fsroot.Regular {
-			err = fmt.Errorf("a piece has to be of a regular file: %w", fsroot.ErrNotRegular)
-			return &transfer.Error{Reason: transfer.SourceNotRegular, Side: transfer.SideSource, Phase: phase, Node: s.cfg.Node, Path: a.Files[i].Path, Err: err}
-		}
+		now, err := s.look(&a.Files[i], phase)
 		if err != nil {
-			return SourceError(err, phase, s.cfg.Node, a.Files[i].Path)
+			return err
 		}
-		a.Files[i].Print = PrintOf(&info)
+		a.Files[i].Print = now.print
+		if size, ok := s.sizes[a.Files[i].Path]; ok && size != now.print.Size {
+			// Where its bytes belong was told, and another length has other places.
+			return &transfer.Error{
+				Reason: transfer.SourceChanged, Side: transfer.SideSource, Phase: phase, Node: s.cfg.Node, Path: a.Files[i].Path,
+				Err: fmt.Errorf("its size changed from %d to %d", size, now.print.Size), Hint: "copy it again when nobody writes to it",
+			}
+		}
 		if i == 0 {
-			fill(&f.Entry, &info, 0)
+			f.Meta = now.meta
 		}
-		f.Meta.Mtime = max(f.Meta.Mtime, info.Mtime)
+		f.Meta.Mtime = max(f.Meta.Mtime, now.meta.Mtime)
+		if a.Files[i].Region == nil {
+			mtime = max(mtime, now.meta.Mtime)
+		}
 	}
 	if index == nil {
 		index = make(map[string]int)
@@ -104,7 +142,7 @@ func (s *Scanner) refreshAssembly(f *Found, phase transfer.Phase, index map[stri
 			length = size - p.Offset
 		}
 		if p.Offset > size || length > size-p.Offset {
-			return specError(s.cfg.Node, p.Path, fmt.Errorf("a piece of %d bytes at %d is beyond the end of the file at %d", length, p.Offset, size))
+			return s.beyond(&p, length, size)
 		}
 		if length == 0 {
 			continue
@@ -127,7 +165,10 @@ func (s *Scanner) refreshAssembly(f *Found, phase transfer.Phase, index map[stri
 		f.Flags = transfer.EntrySparse
 	}
 	f.Kind, f.Assembly = transfer.KindFile, a
-	f.Print = assemblyPrint(a, f.Size, f.Meta.Mtime)
+	f.Print = assemblyPrint(a, f.Size, mtime)
+	if _, ok := s.spec.IntoRegion(); ok {
+		f.Kind, f.Flags, f.Meta = transfer.KindRegion, 0, transfer.Meta{}
+	}
 	return nil
 }
 

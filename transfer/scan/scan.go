@@ -80,6 +80,7 @@ type Config struct {
 	Node    transfer.NodeID // for messages
 	Exports *fsroot.Exports
 	Dirs    *Dirs
+	Sources Sources // the regions that pieces are of
 }
 
 // Scanner walks the sources of one Spec. Run is called once; the other methods
@@ -88,7 +89,8 @@ type Scanner struct {
 	cfg   Config
 	spec  *transfer.Spec
 	rules *filter.Set
-	files *wanted // of FilesFrom, nil without
+	files *wanted          // of FilesFrom, nil without
+	sizes map[string]int64 // that sources had when Pack looked, by path
 	roots []root
 
 	// of Run

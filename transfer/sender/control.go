@@ -115,7 +115,7 @@ func (e *Edge) answer(a *transfer.Answer, now time.Time) error {
 		return nil // it crossed with the end of the entry
 	}
 	f := &n.found
-	if f.Kind != transfer.KindFile {
+	if !f.Kind.HasBytes() {
 		return broken(&e.job, "an answer for entry %d, which is no file", a.Entry)
 	}
 	if f.Size > 0 && tooYoung(f, now) {

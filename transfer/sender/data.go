@@ -119,7 +119,8 @@ func (e *Edge) session(ctx context.Context) error {
 	rate := e.maxRate
 	e.mu.Unlock()
 	out, err := dialer.Dial(ctx, transport.Edge{UID: e.job.UID, Epoch: e.job.Epoch, Peer: string(e.job.Spec.Target)}, ready.Grant,
-		transport.DialOptions{Streams: e.streams(), ChunkSize: e.chunkSize, Verify: e.hash, MaxRate: rate, Control: e.control.open})
+		transport.DialOptions{Streams: e.streams(), ChunkSize: e.chunkSize, Verify: e.hash, MaxRate: rate, Control: e.control.open,
+			Memory: e.memory(), Principal: e.job.Spec.Principal})
 	if err != nil {
 		return err
 	}
@@ -135,6 +136,7 @@ func (e *Edge) session(ctx context.Context) error {
 	err = out.Run(ctx, feed{e})
 	stop()
 	closing := out.Close()
+	e.noteUnfenced(err, closing)
 	e.mu.Lock()
 	e.outgoing = nil
 	e.past.Add(out.Stats())

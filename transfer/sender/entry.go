@@ -118,7 +118,7 @@ func (e *Edge) result(r *transfer.Result) {
 	if r.Bytes == 0 {
 		r.Bytes = n.moved
 	}
-	if f.Kind == transfer.KindFile {
+	if f.Kind.HasBytes() {
 		switch r.Outcome {
 		case transfer.OutcomePublished, transfer.OutcomeSame:
 			// The result may overtake the acknowledgement of the last bytes.

@@ -26,6 +26,7 @@ type load struct {
 	chunk    transport.Chunk
 	index    []int // of chunk's extents in want
 	segments []transport.Range
+	places   []transport.Range // in the target's region
 	bodies   []transport.Body
 	files    []*openFile
 	buf      *bufpool.Buffer
@@ -41,6 +42,7 @@ func (l *load) reset() {
 	l.chunk.Extents = l.chunk.Extents[:0]
 	l.index = l.index[:0]
 	l.segments = l.segments[:0]
+	l.places = l.places[:0]
 	l.bodies = l.bodies[:0]
 }
 

@@ -6,7 +6,6 @@ import (
 	"sync"
 
 	"github.com/xferd/xferd/internal/fsroot"
-	"github.com/xferd/xferd/transfer"
 	"github.com/xferd/xferd/transfer/scan"
 )
 
@@ -24,10 +23,11 @@ type sourceKey struct {
 
 // openFile is an open source. It is closed when it is neither kept nor used.
 type openFile struct {
-	*fsroot.File
-	key  sourceKey
-	refs int // guarded by openFiles.mu; one of them is the cache's
-	elem *list.Element
+	source
+	key    sourceKey
+	memory []byte // of a region, all of it; nil for files
+	refs   int    // guarded by openFiles.mu; one of them is the cache's
+	elem   *list.Element
 }
 
 // openFiles keeps the large files that were used last open, so that the extents
@@ -83,6 +83,9 @@ func (o *openFiles) get(n *entry, index int) (*openFile, error) {
 func (o *openFiles) open(key sourceKey) (*openFile, error) {
 	at, print := key.entry.found.At, key.entry.found.Print
 	if a := key.entry.found.Assembly; a != nil {
+		if file := &a.Files[key.index]; file.Region != nil {
+			return openRegion(key, file)
+		}
 		at, print = a.Files[key.index].At, a.Files[key.index].Print
 	}
 	var file *fsroot.File
@@ -101,7 +104,7 @@ func (o *openFiles) open(key sourceKey) (*openFile, error) {
 		_ = file.Close() // nothing was written
 		return nil, err
 	}
-	return &openFile{File: file, key: key, refs: 1}, nil
+	return &openFile{source: file, key: key, refs: 1}, nil
 }
 
 // drop takes f out of the cache, and returns it if it is to be closed. Called
@@ -117,7 +120,7 @@ func (o *openFiles) drop(f *openFile) *openFile {
 
 func (f *openFile) close() {
 	if f != nil {
-		_ = f.File.Close() // only read from
+		_ = f.source.Close() // only read from
 	}
 }
 
@@ -134,7 +137,7 @@ func (o *openFiles) put(f *openFile) {
 
 // forget closes what is kept of an entry.
 func (o *openFiles) forget(n *entry) {
-	if n.found.Kind != transfer.KindFile {
+	if !n.found.Kind.HasBytes() {
 		return
 	}
 	sources := 1

@@ -84,12 +84,15 @@ func (l *load) add(i, from int) *transport.Extent {
 // bind sets the segments and bodies of the chunk's extents, now that the arrays
 // they are in do not move any more.
 func (l *load) bind() {
-	at := 0
+	at, placed := 0, 0
 	for j := range l.chunk.Extents {
 		x := &l.chunk.Extents[j]
-		n := at + len(x.Segments)
+		n, p := at+len(x.Segments), placed+len(x.Places)
 		x.Segments, x.Bodies = l.segments[at:n:n], l.bodies[at:n:n]
-		at = n
+		if x.Places != nil {
+			x.Places = l.places[placed:p:p]
+		}
+		at, placed = n, p
 	}
 }
 
@@ -147,9 +150,22 @@ func (e *Edge) fillLarge(l *load, i int) error {
 		undo()
 		return err
 	}
+	places := len(l.places)
+	if e.layout != nil {
+		if l.places, err = e.layout.Places(l.places, x.Offset, x.Length); err != nil {
+			undo()
+			return err
+		}
+	}
 	added := l.add(i, from)
-	if e.hash && len(added.Segments) == 1 && l.bodies[from].Mem != nil && added.Segments[0].Length == x.Length {
-		added.Digest = xxh3.Hash128(l.bodies[from].Mem).Bytes()
+	if e.layout != nil {
+		added.Places = l.places[places:]
+	}
+	// What is a region's memory as well is hashed where it is read.
+	if e.hash && len(added.Segments) == 1 && added.Segments[0].Length == x.Length {
+		if b := &l.bodies[from]; b.File == nil && b.Mem != nil {
+			added.Digest = xxh3.Hash128(b.Mem).Bytes()
+		}
 	}
 	return nil
 }
@@ -189,14 +205,29 @@ func (e *Edge) fillAssembly(l *load, n *entry, x *plan.Extent) error {
 		}
 		l.files = append(l.files, file)
 		l.segments = append(l.segments, transport.Range{Offset: p.Dest, Length: p.Length})
-		l.bodies = append(l.bodies, transport.Body{File: file.OS(), FileOffset: p.Offset})
+		b := transport.Body{File: file.OS(), FileOffset: p.Offset}
+		if file.memory != nil {
+			b.Mem = file.memory[p.Offset : p.Offset+p.Length : p.Offset+p.Length]
+		}
+		l.bodies = append(l.bodies, b)
 		return nil
 	})
 }
 
-// fillPlain reads an extent into memory of its own: it is rare.
+// fillPlain reads an extent into memory of its own, where it was corrupted or has
+// more pieces than a message takes.
 func (e *Edge) fillPlain(l *load, n *entry, x *plan.Extent) error {
-	b := make([]byte, x.Length)
+	var b []byte
+	if p := e.cfg.Pool; l.buf == nil && p != nil && p.InUse() <= p.Budget()/2 {
+		if buf, ok := p.TryGet(int(x.Length)); ok {
+			l.buf = buf
+			b = buf.Bytes()[:x.Length:x.Length]
+			clear(b)
+		}
+	}
+	if b == nil {
+		b = make([]byte, x.Length)
+	}
 	if err := e.readExtent(n, x.Offset, b); err != nil {
 		return err
 	}

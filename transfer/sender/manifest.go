@@ -46,7 +46,7 @@ func (m *manifest) Entry(f *scan.Found) error {
 	if !e.job.Spec.Preserve.Asks(f.Kind) {
 		e.progress.SpecialSkipped++
 	}
-	if f.Kind == transfer.KindFile {
+	if f.Kind.HasBytes() {
 		e.progress.Files++
 		e.progress.Bytes += f.Size
 	}

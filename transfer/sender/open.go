@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/xferd/xferd/transfer"
+	"github.com/xferd/xferd/transfer/scan"
 )
 
 // openTimeout bounds how long the target may take to open an edge; it may have
@@ -78,7 +79,14 @@ func ask(ctx context.Context, job *Job, link transfer.TargetLink, m *transfer.Op
 
 // Validate asks the target whether it would open the edge, and changes nothing.
 func Validate(ctx context.Context, cfg Config, job Job, link transfer.TargetLink) (transfer.Plan, error) {
-	m := job.open()
+	dirs := scan.NewDirs(0)
+	defer dirs.Close()
+	ready, err := cfg.prepare(&job, dirs)
+	if err != nil {
+		return transfer.Plan{}, err
+	}
+	defer ready.sources.Close() // they were only looked at
+	m := job.openWith(ready.layout)
 	m.ValidateOnly = true
 	opened, err := ask(ctx, &job, link, m)
 	if err != nil {

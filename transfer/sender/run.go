@@ -11,7 +11,6 @@ import (
 	"github.com/xferd/xferd/internal/failpoint"
 	"github.com/xferd/xferd/transfer"
 	"github.com/xferd/xferd/transfer/plan"
-	"github.com/xferd/xferd/transfer/scan"
 	"github.com/xferd/xferd/transport"
 )
 
@@ -34,11 +33,12 @@ const (
 // destination for that one; otherwise the target is told to let it go.
 func (e *Edge) Run(ctx context.Context) (Summary, error) {
 	e.began = time.Now()
-	scanner, err := scan.New(scan.Config{Node: e.cfg.Node, Exports: e.cfg.Exports(), Dirs: e.dirs}, &e.job.Spec)
+	ready, err := e.cfg.prepare(&e.job, e.dirs)
 	if err != nil {
 		return Summary{}, e.asError(ctx, err)
 	}
-	e.scanner = scanner
+	e.scanner, e.sources, e.layout = ready.scanner, ready.sources, ready.layout
+	e.needed = neededOf(e.sources, e.job.Spec.Pieces)
 
 	// The control stream outlives the work, so that the target can be told why
 	// it ends; its end is the end of the work.
@@ -106,7 +106,7 @@ var errStopped = errors.New("the edge was stopped")
 // drive opens the edge, starts the work and waits for its end. opened tells
 // whether the target may hold the destination.
 func (e *Edge) drive(ctx context.Context, work *sync.WaitGroup) (opened bool, err error) {
-	e.out.post(e.job.open())
+	e.out.post(e.job.openWith(e.layout))
 	select {
 	case m := <-e.opened:
 		if err := e.begin(m); err != nil {
@@ -132,6 +132,9 @@ func (e *Edge) drive(ctx context.Context, work *sync.WaitGroup) (opened bool, er
 		start(e.makeDigests)
 	}
 	start(e.watch)
+	for id, g := range e.sources {
+		start(func(context.Context) error { return e.watchSource(id, g) })
+	}
 	start(e.ripen)
 	moved := make(chan struct{})
 	start(func(ctx context.Context) error {
@@ -272,6 +275,7 @@ func (e *Edge) release() {
 	e.settled = nil
 	e.files.closeAll()
 	_ = e.dirs.Close()
+	e.closeSources()
 }
 
 // asError gives an error of Run its reason.

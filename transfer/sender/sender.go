@@ -27,6 +27,7 @@ type Config struct {
 	Node    transfer.NodeID
 	Exports func() *fsroot.Exports
 	Pool    *bufpool.Pool
+	Regions scan.Regions                // nil where the node has none
 	Dialers map[string]transport.Dialer // by transport name
 	// NoRDMA says why RDMA is not among Dialers.
 	NoRDMA transport.Reason
@@ -134,6 +135,9 @@ type Edge struct {
 	hash      bool // extents have digests
 	dirs      *scan.Dirs
 	scanner   *scan.Scanner
+	sources   scan.Sources                      // the regions that are read
+	needed    map[scan.Region][]transport.Range // of each of them
+	layout    *transfer.Layout                  // of a transfer into a region
 	files     *openFiles
 	out       outbox
 	control   controls
@@ -180,6 +184,7 @@ type Edge struct {
 	progress  Progress
 	reported  Progress        // to the observer, last
 	past      transport.Stats // of ended data planes
+	unfenced  bool            // a device may still read sources
 	outgoing  transport.Outgoing
 	maxRate   int64
 	used      string // transport
