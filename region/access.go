@@ -3,6 +3,7 @@ package region
 import (
 	"os"
 	"sync"
+	"time"
 )
 
 // access is what Reading and Writing have in common: the memory of a region, which
@@ -42,6 +43,32 @@ func (a *access) Pinned(delta int64) {
 	defer a.g.mu.Unlock()
 	a.pins += delta
 	a.g.pinned += delta
+}
+
+// Quarantine says that the memory could not be fenced: a device may read it, or late
+// bytes land in it, for as long as this process runs. Nobody can use the region any
+// more, and its memory is never given back; what is open to be written is torn.
+// Close all the same.
+func (a *access) Quarantine(cause error) {
+	g := a.g
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.state == Quarantined || g.finished {
+		return
+	}
+	if g.state != Deleting {
+		close(g.revoked)
+	}
+	g.state, g.detail, g.expires = Quarantined, cause.Error(), time.Time{}
+	for w := range g.open {
+		w.touched.Store(true)
+	}
+	g.finished = true
+	close(g.ended)
+	g.r.cfg.Log.Error("a region is quarantined: its memory could not be fenced", "region", g.spec.ID, "err", cause)
+	g.tell()
+	g.changed(Event{Kind: StateChanged})
+	g.hangUp()
 }
 
 func (a *access) release() {

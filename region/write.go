@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"github.com/xferd/xferd/internal/store"
 )
@@ -238,29 +237,6 @@ func (g *region) close(w *Writing) error {
 		g.stale = stale // with the next change; until then a crash tears it
 	}
 	return err
-}
-
-// Quarantine says that the memory could not be fenced: late bytes may land in it for
-// as long as this process runs. Nobody can use the region any more, and its memory is
-// never given back. Close the Writing all the same.
-func (w *Writing) Quarantine(cause error) {
-	g := w.g
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.state == Quarantined {
-		return
-	}
-	if g.state != Deleting {
-		close(g.revoked)
-	}
-	g.state, g.detail, g.expires = Quarantined, cause.Error(), time.Time{}
-	g.finished = true
-	close(g.ended)
-	w.touched.Store(true)
-	g.r.cfg.Log.Error("a region is quarantined: its memory could not be fenced", "region", g.spec.ID, "transfer", w.req.Transfer, "err", cause)
-	g.tell()
-	g.changed(Event{Kind: StateChanged})
-	g.hangUp()
 }
 
 // joinKey makes the key of an open write; an id has no slash.
