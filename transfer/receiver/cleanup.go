@@ -58,8 +58,6 @@ func (j *journal) madeDirs(yield func(path string) error) error {
 // empty (P6), and leaves to others what they use of them. Afterwards none of them is
 // its own any more, and its lock is dropped next.
 func (r *Receiver) removeMadeDirs(uid transfer.UID) error {
-	r.making.Lock()
-	defer r.making.Unlock()
 	j, err := r.journals.get(uid, false)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
@@ -68,20 +66,26 @@ func (r *Receiver) removeMadeDirs(uid transfer.UID) error {
 		return err
 	}
 	defer j.Close()
-	removal := r.beginRemoval(uid, "")
-	err = j.madeDirs(func(path string) error {
-		_ = removal.dir(path) // one that is not empty, or gone, stays as it is
-		failpoint.Hit("receiver/dir-removed")
-		return nil
-	})
-	if err = errors.Join(err, removal.end()); err != nil {
-		return err
+	removal := r.newRemoval(uid, "")
+	if dev, ok := r.deviceOf(uid); ok {
+		// Whoever leaves something to this transfer has done so, or will not.
+		err = removal.enter(dev)
 	}
 	r.mu.Lock()
 	if l := r.locks[uid]; l != nil {
 		l.left = true
 	}
 	r.mu.Unlock()
+	if err == nil {
+		err = j.madeDirs(func(path string) error {
+			_ = removal.dir(path) // one that is not empty, or gone, stays as it is
+			failpoint.Hit("receiver/dir-removed")
+			return nil
+		})
+	}
+	if err = errors.Join(err, removal.end()); err != nil {
+		return err
+	}
 	_, err = j.append(frameDirsOver, nil)
 	return err
 }
@@ -165,24 +169,19 @@ func (r *Receiver) sweeper() {
 }
 
 func (r *Receiver) sweep(now time.Time) error {
-	r.openMu.Lock()
-	defer r.openMu.Unlock()
+	r.sweepMu.Lock()
+	defer r.sweepMu.Unlock()
 	var lapsed []lockRecord
 	r.mu.Lock()
 	for _, l := range r.locks {
-		ttl := r.cfg.OrphanTTL
-		if l.rec.Paused {
-			ttl = max(ttl, r.cfg.PartialTTL)
-		}
-		if l.edge == nil && now.Sub(l.lost) >= ttl {
+		if r.lapsed(l, now) {
 			lapsed = append(lapsed, l.rec)
 		}
 	}
 	r.mu.Unlock()
 	var errs []error
 	for i := range lapsed {
-		r.log.Warn("the owner did not come back: its destination is free again", "transfer", lapsed[i].name(), "dest", string(lapsed[i].Dest))
-		errs = append(errs, r.dropTransfer(r.ctx, lapsed[i].UID, false))
+		errs = append(errs, r.lapse(&lapsed[i], now))
 	}
 	errs = append(errs, r.dropPartials(r.ctx, func(rec *partialRecord) bool { return now.Sub(rec.Kept) >= r.cfg.PartialTTL }))
 	if now.Sub(r.swept) >= time.Hour {
@@ -190,6 +189,33 @@ func (r *Receiver) sweep(now time.Time) error {
 		errs = append(errs, r.forgetEpochs(now))
 	}
 	return errors.Join(errs...)
+}
+
+// lapsed says whether a lock has been without its owner for too long. r.mu is held.
+func (r *Receiver) lapsed(l *lock, now time.Time) bool {
+	ttl := r.cfg.OrphanTTL
+	if l.rec.Paused {
+		ttl = max(ttl, r.cfg.PartialTTL)
+	}
+	return l.edge == nil && now.Sub(l.lost) >= ttl
+}
+
+// lapse drops a transfer whose lock has lapsed, unless its owner came back meanwhile.
+func (r *Receiver) lapse(rec *lockRecord, now time.Time) error {
+	unlock := r.lockTransfer(rec.UID)
+	if unlock == nil {
+		return nil
+	}
+	defer unlock()
+	r.mu.Lock()
+	l := r.locks[rec.UID]
+	still := l != nil && r.lapsed(l, now)
+	r.mu.Unlock()
+	if !still {
+		return nil
+	}
+	r.log.Warn("the owner did not come back: its destination is free again", "transfer", rec.name(), "dest", string(rec.Dest))
+	return r.dropTransfer(r.ctx, rec.UID, false)
 }
 
 // forgetEpochs removes the epochs of transfers that ended long ago.

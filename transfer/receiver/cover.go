@@ -36,6 +36,19 @@ func newCover(root *fsroot.Root, rel string, names map[string]bool, inner bool) 
 	return c, nil
 }
 
+// known is what is known of a cover without a look at its names.
+func (c *cover) known() *cover {
+	k := *c
+	k.in = nil
+	return &k
+}
+
+// near says whether two covers are in one file system, or were at one path when
+// another was mounted there.
+func (c *cover) near(o *cover) bool {
+	return c.root.Dev == o.root.Dev || len(c.root.Real) > 0 && string(c.root.Real) == string(o.root.Real)
+}
+
 // meets says whether two locks are in each other's way, and at which name in a
 // directory, "" where one covers all of it. deletes says that one of the two does;
 // that one covers a whole.

@@ -84,8 +84,8 @@ type running struct {
 	cancel context.CancelCauseFunc
 }
 
-// newEdge makes the directories that are missing, and the logs. r.openMu is
-// held. On an error nothing is left open.
+// newEdge makes the directories that are missing, and the logs. The destination is
+// locked by lockDest. On an error nothing is left open.
 func (r *Receiver) newEdge(run running, p Peer, m *transfer.Open, opt *rules, d *dest) (*edge, *transfer.Error) {
 	var seed [8]byte
 	_, _ = rand.Read(seed[:]) // never fails
@@ -146,14 +146,13 @@ func (e *edge) prepare() *transfer.Error {
 // those above where they are missing. They are in the journal before they are
 // made.
 func (e *edge) makeBase() *transfer.Error {
-	e.r.making.Lock()
-	defer e.r.making.Unlock()
 	d := e.dest
 	rel := d.baseRel()
-	id, err := identify(d.root, rel, false)
+	id, unlock, err := e.r.lockBase(d.root, rel, d.id.Dev)
 	if err != nil {
 		return e.r.destError(err, transfer.PhaseConnect, d.path)
 	}
+	defer unlock()
 	missing := id.missing(rel)
 	for _, m := range missing {
 		if _, err := e.journal.append(frameDir, appendString(nil, joinPath(d.root.Path(), m))); err != nil {

@@ -16,10 +16,13 @@ import (
 // made it. So it is with one in which the partial of another transfer lies. Who leaves
 // last removes it (P6).
 //
-// r.making is held from begin to end, so that nobody goes into a directory that is
-// about to be removed.
+// It has r.making of the file system that it is in, so that nobody goes into a directory
+// that is about to be removed; never of two at a time.
 type removal struct {
-	r *Receiver
+	r      *Receiver
+	uid    transfer.UID
+	dev    uint64
+	unlock func() // nil: it is in none
 	// heirs are transfers by the directories on the way to their destinations, and by
 	// those in their trees that are in use now.
 	heirs    map[fileID]transfer.UID
@@ -32,21 +35,41 @@ type removal struct {
 	kept     map[string][]string // by key, the deepest first
 }
 
-// beginRemoval prepares the removal of directories that a transfer made, or those of
-// a partial; then every transfer may be an heir, and uid is none.
-func (r *Receiver) beginRemoval(uid transfer.UID, partial string) *removal {
-	m := &removal{
-		r: r, dropped: partial, heirs: map[fileID]transfer.UID{}, journals: map[transfer.UID]*journal{},
-		given: map[transfer.UID][]string{}, kept: map[string][]string{},
+// newRemoval prepares the removal of directories that a transfer made, or those of
+// a partial; then every transfer may be an heir, and uid is none. It must be ended.
+func (r *Receiver) newRemoval(uid transfer.UID, partial string) *removal {
+	return &removal{r: r, uid: uid, dropped: partial}
+}
+
+// enter goes on in a file system, after it has left the one that it was in.
+func (m *removal) enter(dev uint64) error {
+	if m.unlock != nil && m.dev == dev {
+		return nil
 	}
+	err := m.end()
+	m.unlock, m.dev = m.r.making.lock(dev), dev
+	return err
+}
+
+// findHeirs looks for who uses what in the file system. A transfer that goes to
+// another one can have there only what is not empty, as what is mounted lies in it.
+func (m *removal) findHeirs() {
+	if m.heirs != nil {
+		return
+	}
+	m.heirs, m.journals = map[fileID]transfer.UID{}, map[transfer.UID]*journal{}
+	m.given, m.kept = map[transfer.UID][]string{}, map[string][]string{}
+	r := m.r
 	r.mu.Lock()
 	var others []lockRecord
 	var edges []*edge
 	for u, l := range r.locks {
-		if u == uid || l.left {
+		if u == m.uid || l.left {
 			continue
 		}
-		others = append(others, l.rec)
+		if l.where.root.Dev == m.dev {
+			others = append(others, l.rec)
+		}
 		if l.edge != nil {
 			edges = append(edges, l.edge)
 		}
@@ -74,13 +97,20 @@ func (r *Receiver) beginRemoval(uid transfer.UID, partial string) *removal {
 			m.heirs[id] = others[i].UID
 		}
 	}
-	return m
 }
 
 // dir removes a directory if it is empty and nobody else uses it.
 func (m *removal) dir(path string) error {
 	err := m.r.inDir(parentPath(path), func(d *fsroot.Dir) error {
 		name := baseOf(path)
+		at, err := d.Info()
+		if err != nil {
+			return err
+		}
+		if err := m.enter(at.Dev); err != nil {
+			m.r.log.Warn("leave directories to other transfers", "error", err)
+		}
+		m.findHeirs()
 		if len(m.heirs) > 0 {
 			info, err := d.Lstat(name)
 			if err != nil {
@@ -135,8 +165,15 @@ func (m *removal) partialIn(path string) string {
 	return m.partials[path]
 }
 
-// end hands over what others use.
+// end hands over what others use, and leaves the file system.
 func (m *removal) end() error {
+	if m.unlock == nil {
+		return nil
+	}
+	defer func() {
+		m.unlock()
+		m.unlock, m.heirs, m.journals, m.given, m.kept, m.partials = nil, nil, nil, nil, nil, nil
+	}()
 	var errs []error
 	for uid, j := range m.journals {
 		given := m.given[uid]

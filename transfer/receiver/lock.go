@@ -13,8 +13,10 @@ import (
 type lock struct {
 	rec  lockRecord
 	held map[string]bool // rec.Names
-	edge *edge           // the running one, or nil
-	lost time.Time       // since when there is none; monotonic
+	// where is what it covers as this life of the daemon found it.
+	where cover
+	edge  *edge     // the running one, or nil
+	lost  time.Time // since when there is none; monotonic
 	// left says that its transfer has removed the directories that it made, and takes
 	// over no others; see removal.
 	left bool
@@ -23,13 +25,31 @@ type lock struct {
 }
 
 func newLock(rec lockRecord, now time.Time) *lock {
-	return &lock{rec: rec, held: nameSet(rec.Names), lost: now}
+	held := nameSet(rec.Names)
+	return &lock{rec: rec, held: held, where: cover{root: rec.Root, names: held}, lost: now}
+}
+
+// find looks for the destination where it is now.
+func (r *Receiver) find(o *lockRecord, held map[string]bool, deletes bool) (cover, bool) {
+	root, rel, err := r.cfg.Exports().Resolve(string(o.Dest), true)
+	if err != nil {
+		return cover{}, false
+	}
+	c, err := newCover(root, rel, held, deletes)
+	return c, err == nil
 }
 
 // takeLock stores the lock and the epoch of an edge in one transaction, or says
-// who is in the way. r.openMu is held: nobody else opens meanwhile.
+// who is in the way. The destination is locked by lockDest: nobody else opens one of
+// its file system meanwhile.
 func (r *Receiver) takeLock(ctx context.Context, m *transfer.Open, c *cover) *transfer.Error {
-	if terr := r.conflict(m, c); terr != nil {
+	if terr := r.conflict(m, c, true); terr != nil {
+		return terr
+	}
+	r.taking.Lock()
+	defer r.taking.Unlock()
+	// One of another file system may have come.
+	if terr := r.conflict(m, c, false); terr != nil {
 		return terr
 	}
 	rec := lockRecord{
@@ -57,7 +77,7 @@ func (r *Receiver) takeLock(ctx context.Context, m *transfer.Open, c *cover) *tr
 	r.journals.mu.Lock() // see dropJournal
 	r.mu.Lock()
 	l := newLock(rec, time.Now())
-	l.earlier = earlier
+	l.where, l.earlier = *c, earlier
 	r.locks[m.UID] = l
 	r.mu.Unlock()
 	r.journals.mu.Unlock()
@@ -65,23 +85,29 @@ func (r *Receiver) takeLock(ctx context.Context, m *transfer.Open, c *cover) *tr
 }
 
 // conflict looks for a holder in the way: one that covers the same, or what it
-// covers and the other one are nested and one of the two deletes. Holders are
-// resolved again: what they made since may be what the new one points at.
-func (r *Receiver) conflict(m *transfer.Open, c *cover) *transfer.Error {
+// covers and the other one are nested and one of the two deletes. With look,
+// holders of the same file system are resolved again: what they made since may be what
+// the new one points at. Those of others are not, since theirs may not answer; without
+// look there is no I/O at all.
+func (r *Receiver) conflict(m *transfer.Open, c *cover, look bool) *transfer.Error {
+	if !look {
+		c = c.known()
+	}
 	r.mu.Lock()
 	var others []lock
 	for uid, l := range r.locks {
 		if uid != m.UID {
-			others = append(others, lock{rec: l.rec, held: l.held})
+			others = append(others, lock{rec: l.rec, held: l.held, where: l.where})
 		}
 	}
 	r.mu.Unlock()
 	for i := range others {
 		o := &others[i].rec
 		deletes := o.Deletes || m.Options.Delete
-		covers := []cover{{root: o.Root, names: others[i].held}}
-		if root, rel, err := r.cfg.Exports().Resolve(string(o.Dest), true); err == nil {
-			if now, err := newCover(root, rel, others[i].held, deletes); err == nil {
+		where := &others[i].where
+		covers := []cover{{root: o.Root, names: others[i].held}, *where.known()}
+		if look && where.near(c) {
+			if now, ok := r.find(o, others[i].held, deletes); ok {
 				covers = append(covers, now)
 			}
 		}

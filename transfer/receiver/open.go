@@ -51,17 +51,19 @@ func (r *Receiver) open(run running, p Peer, m *transfer.Open) (*edge, *transfer
 	if terr != nil {
 		return nil, nil, terr
 	}
-	r.openMu.Lock()
-	defer r.openMu.Unlock()
-	if d.lock, err = newCover(d.root, d.rel, opt.names, true); err != nil {
+	if d.id, err = identify(d.root, d.rel, p.SameNode); err != nil {
 		return nil, nil, r.destError(err, transfer.PhaseConnect, m.Dest)
 	}
-	d.id = d.lock.root
 	if p.SameNode {
 		if terr := r.checkSources(m, d); terr != nil {
 			return nil, nil, terr
 		}
 	}
+	unlock, err := r.lockDest(d, opt.names)
+	if err != nil {
+		return nil, nil, r.destError(err, transfer.PhaseConnect, m.Dest)
+	}
+	defer unlock()
 	if terr := r.checkEpoch(m); terr != nil && !m.ValidateOnly {
 		return nil, nil, terr
 	}
@@ -88,7 +90,7 @@ func (r *Receiver) open(run running, p Peer, m *transfer.Open) (*edge, *transfer
 	if m.ValidateOnly || opt.DryRun {
 		// Nothing changes: no lock is needed and no directory made. Whoever only
 		// compares is in nobody's way.
-		if terr := r.conflict(m, &d.lock); terr != nil && !opt.verify {
+		if terr := r.conflict(m, &d.lock, true); terr != nil && !opt.verify {
 			return nil, nil, terr
 		}
 		if m.ValidateOnly {

@@ -180,7 +180,7 @@ func (r *Receiver) forgetPartial(ctx context.Context, key string, rec *partialRe
 func (r *Receiver) dropPartial(ctx context.Context, key string, rec *partialRecord) error {
 	r.unlinkTemp(string(rec.Dir), rec.Temp, rec.Ino)
 	failpoint.Hit("receiver/partial-unlinked")
-	if err := r.removeAround(key); err != nil {
+	if err := r.removeAround(key, rec.Dev); err != nil {
 		return err
 	}
 	failpoint.Hit("receiver/partial-forget")
@@ -211,8 +211,7 @@ func (e *edge) dropOutdated(ctx context.Context) error {
 // with it are from then on as if this transfer had made them: they stay with what it
 // copies, and go when it comes to nothing (P6).
 func (e *edge) inherit(ctx context.Context, key string, rec *partialRecord) error {
-	e.r.making.Lock()
-	defer e.r.making.Unlock()
+	defer e.r.making.lock(rec.Dev)()
 	now, _, err := e.r.t.partials.Get(key) // others may have left it theirs
 	if err != nil {
 		return err
@@ -230,15 +229,15 @@ func (e *edge) inherit(ctx context.Context, key string, rec *partialRecord) erro
 	return e.r.forgetPartial(ctx, key, rec)
 }
 
-// removeAround removes the directories that go with a partial.
-func (r *Receiver) removeAround(key string) error {
-	r.making.Lock()
-	defer r.making.Unlock()
-	rec, _, err := r.t.partials.Get(key) // as it is now: others may have left it theirs
-	if err != nil || len(rec.MadeDirs) == 0 {
-		return err
+// removeAround removes the directories that go with a partial, which lies in the file
+// system dev.
+func (r *Receiver) removeAround(key string, dev uint64) error {
+	removal := r.newRemoval(transfer.UID{}, key)
+	err := removal.enter(dev)
+	rec, _, e := r.t.partials.Get(key) // as it is now: others may have left it theirs
+	if err = errors.Join(err, e); err != nil {
+		return errors.Join(err, removal.end())
 	}
-	removal := r.beginRemoval(transfer.UID{}, key)
 	for _, dir := range rec.MadeDirs {
 		_ = removal.dir(string(dir)) // one that is not empty, or gone, stays as it is
 	}

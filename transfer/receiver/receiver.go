@@ -73,9 +73,13 @@ type Receiver struct {
 	stop context.CancelCauseFunc
 	wg   sync.WaitGroup // the sweeper and the edges
 
-	openMu sync.Mutex // one edge is opened at a time: locks and missing parents
-	making sync.Mutex // of missing parents, and the removal of those of others; see removal
-	swept  time.Time  // when epochs were last looked through; guarded by openMu
+	// Of each file system one edge is opened at a time (locks), and at one place at a
+	// time missing parents are made or those of others removed (see removal). Whoever
+	// has both took opening first.
+	opening, making deviceLocks
+	taking          sync.Mutex // from the last look for a conflict to the lock; no I/O but of the state
+	sweepMu         sync.Mutex
+	swept           time.Time // when epochs were last looked through; guarded by sweepMu
 
 	mu      sync.Mutex
 	closed  bool
@@ -237,20 +241,15 @@ func (r *Receiver) Incoming() []IncomingTransfer {
 // destination. Partials stay for a later run, as after a cancel. An owner that comes back is refused by its epoch only
 // until it makes a new attempt.
 func (r *Receiver) Abandon(ctx context.Context, uid transfer.UID) error {
-	r.openMu.Lock()
-	defer r.openMu.Unlock()
-	locked := func() bool {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		return r.locks[uid] != nil
-	}
-	if !locked() {
+	unlock := r.lockTransfer(uid)
+	if unlock == nil {
 		return &transfer.Error{Reason: transfer.TransferNotFound, Side: transfer.SideTarget, Node: r.cfg.Node, Err: fmt.Errorf("no transfer %s ends here", uid)}
 	}
+	defer unlock()
 	if err := r.endEdge(ctx, uid, errAbandoned); err != nil {
 		return err
 	}
-	if !locked() { // the edge took everything with it
+	if !r.holds(uid) { // the edge took everything with it
 		return nil
 	}
 	return r.dropTransfer(ctx, uid, false)

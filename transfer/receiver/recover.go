@@ -26,6 +26,10 @@ func (r *Receiver) recover(ctx context.Context) error {
 	err := r.t.locks.All(func(_ string, rec lockRecord) error {
 		l := newLock(rec, now)
 		l.earlier = true
+		// Devices have other numbers after a restart of the machine.
+		if where, ok := r.find(&rec, l.held, true); ok {
+			l.where = where
+		}
 		r.locks[rec.UID] = l
 		return nil
 	})
