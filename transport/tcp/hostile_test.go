@@ -8,6 +8,7 @@ import (
 	"math"
 	"net"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -339,5 +340,16 @@ func TestStall(t *testing.T) {
 	idle.Write(wire.AppendEnd(nil, 0))
 	if typ, _ := x.frame(idle); typ != wire.TypeEnd {
 		t.Errorf("frame %#x", typ)
+	}
+}
+
+// TestStallEndsWithAReset: an orderly end would wait, behind bytes that nobody takes, for
+// up to as long again, where the network is cut in the direction of the target alone.
+func TestStallEndsWithAReset(t *testing.T) {
+	x := newTarget(t, Limits{Stall: 100 * time.Millisecond})
+	c := x.join()
+	c.Write(chunk(1, bytes.Repeat([]byte("x"), 200_000))[:300])
+	if _, err := io.Copy(io.Discard, c); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("a source that stalls is told %v", err)
 	}
 }

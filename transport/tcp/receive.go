@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -76,6 +77,11 @@ func (in *incoming) receive(conn *net.TCPConn, stream int) error {
 	conn.SetWriteDeadline(time.Now().Add(time.Second)) // for a beat that is stuck
 	beat.Wait()
 
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		// An orderly end waits behind what the source did not acknowledge; its
+		// acknowledgements do not come where the network is cut towards this end alone.
+		conn.SetLinger(0)
+	}
 	var tell tellError
 	if errors.As(err, &tell) {
 		conn.SetWriteDeadline(time.Now().Add(time.Second))
