@@ -114,6 +114,10 @@ type edge struct {
 	feed *transporttest.Feed
 	size int64 // of chunks
 
+	memory    *transport.Memory   // of the target, if set
+	sources   []*transport.Memory // of the source
+	principal string
+
 	// taps of the control stream, before the first message of a source is sent.
 	toTarget, toSource tap
 	// asleep is a source whose process stands still: it hears nothing.
@@ -163,7 +167,7 @@ func newEdge() *edge {
 
 func (r *rig) prepare(t *testing.T, e *edge, s transport.Sink) {
 	t.Helper()
-	in, err := r.dst.Prepare(t.Context(), e.id, s, transport.PrepareOptions{Streams: 4, ChunkSize: e.size, Verify: true})
+	in, err := r.dst.Prepare(t.Context(), e.id, s, transport.PrepareOptions{Streams: 4, ChunkSize: e.size, Verify: true, Memory: e.memory, Principal: e.principal})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,7 +175,9 @@ func (r *rig) prepare(t *testing.T, e *edge, s transport.Sink) {
 }
 
 func (r *rig) dial(ctx context.Context, e *edge) error {
-	out, err := r.src.Dial(ctx, e.id, e.in.Grant(), transport.DialOptions{Streams: 4, ChunkSize: e.size, Verify: true, Control: e.control})
+	out, err := r.src.Dial(ctx, e.id, e.in.Grant(), transport.DialOptions{
+		Streams: 4, ChunkSize: e.size, Verify: true, Control: e.control, Memory: e.sources, Principal: e.principal,
+	})
 	if err == nil {
 		e.out = out.(*outgoing)
 	}
