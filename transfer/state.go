@@ -151,7 +151,9 @@ type Transfer struct {
 	// its Result; empty where it is not about one.
 	Digest  transport.Digest
 	Content string
-	Epoch   uint64
+	// Generation is that of the region which the transfer wrote, as in its Result.
+	Generation uint64
+	Epoch      uint64
 }
 
 // MaxFailuresShown bounds Transfer.Failures.

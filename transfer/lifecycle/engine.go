@@ -12,6 +12,7 @@ import (
 	"github.com/xferd/xferd/internal/fsroot"
 	"github.com/xferd/xferd/internal/store"
 	"github.com/xferd/xferd/transfer"
+	"github.com/xferd/xferd/transfer/scan"
 	"github.com/xferd/xferd/transfer/sender"
 )
 
@@ -40,6 +41,7 @@ type Config struct {
 	Store   *store.Store
 	Peers   Peers
 	Exports func() *fsroot.Exports
+	Regions scan.Regions // of this node; nil: it has none
 	NewEdge func(job sender.Job, link transfer.TargetLink, obs sender.Observer) Edge
 	// Validate asks the target of a job without making an edge; see
 	// sender.Validate.

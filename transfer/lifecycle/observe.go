@@ -34,7 +34,7 @@ type observer struct {
 	dirty    bool
 	waiting  *transfer.Error // what the target waits for, or nil
 	dry      bool            // a dry run
-	file     transfer.Result // the last regular file that is at the target
+	file     transfer.Result // the last regular file or region that is at the target
 }
 
 func newObserver(j *job, dog *watchdog) (*observer, error) {
@@ -157,7 +157,7 @@ func (o *observer) digests(t *transfer.Transfer) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.c.FilesTotal == 1 && !o.dry {
-		t.Digest, t.Content = o.file.Digest, o.file.Content
+		t.Digest, t.Content, t.Generation = o.file.Digest, o.file.Content, o.file.Generation
 	}
 }
 
@@ -246,7 +246,7 @@ func (o *observer) Result(r transfer.Result) {
 	c := &o.c
 	if (r.Outcome == transfer.OutcomePublished || r.Outcome == transfer.OutcomeSame) && r.Kind != transfer.KindEndDir {
 		o.good++ // the end of a directory is nothing that a user asked for
-		if r.Kind == transfer.KindFile {
+		if r.Kind.HasBytes() {
 			o.file = r
 		}
 	}
@@ -254,7 +254,7 @@ func (o *observer) Result(r transfer.Result) {
 	case earlier, known && r.Outcome == transfer.OutcomePublished:
 	case r.Outcome == transfer.OutcomeFailed:
 		c.EntriesFailed++
-		if r.Kind == transfer.KindFile {
+		if r.Kind.HasBytes() {
 			c.FilesFailed++
 		}
 		if len(o.failures) < transfer.MaxFailuresShown {
@@ -267,9 +267,9 @@ func (o *observer) Result(r transfer.Result) {
 		if o.dry {
 			c.BytesToMove = before.bytes + o.now.bytes
 		}
-	case r.Kind == transfer.KindFile && r.Outcome == transfer.OutcomeSame:
+	case r.Kind.HasBytes() && r.Outcome == transfer.OutcomeSame:
 		c.FilesSame++
-	case r.Kind == transfer.KindFile && r.Outcome == transfer.OutcomeSkipped:
+	case r.Kind.HasBytes() && r.Outcome == transfer.OutcomeSkipped:
 		c.FilesSkipped++
 	}
 	if r.Lost != 0 {

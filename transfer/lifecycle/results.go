@@ -38,7 +38,7 @@ const made = transfer.ChangeNew | transfer.ChangeType | transfer.ChangeTarget | 
 
 func (p *published) add(r *transfer.Result) {
 	switch {
-	case r.Kind == transfer.KindFile:
+	case r.Kind.HasBytes():
 		p.files++
 		p.bytes += r.Bytes
 	case r.Change&made == 0: // at most its metadata was mended

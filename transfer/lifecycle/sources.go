@@ -19,7 +19,7 @@ func checkSources(x *fsroot.Exports, node transfer.NodeID, spec *transfer.Spec) 
 	}
 	seen := map[string]bool{} // a shuffle merge names few files in many pieces
 	for _, p := range spec.Pieces {
-		if !seen[p.Path] {
+		if _, region := transfer.RegionOf(p.Path); !region && !seen[p.Path] {
 			seen[p.Path] = true
 			paths = append(paths, p.Path)
 		}
@@ -46,6 +46,12 @@ func checkSources(x *fsroot.Exports, node transfer.NodeID, spec *transfer.Spec) 
 			return &transfer.Error{
 				Reason: transfer.InvalidSpec, Side: transfer.SideSource, Phase: transfer.PhaseSubmit, Node: node, Path: p,
 				Err: errors.New("a digest is expected, and it is no regular file"), Hint: "name one file",
+			}
+		}
+		if _, ok := spec.IntoRegion(); ok && info.Kind != fsroot.Regular {
+			return &transfer.Error{
+				Reason: transfer.SourceNotRegular, Side: transfer.SideSource, Phase: transfer.PhaseSubmit, Node: node, Path: p,
+				Err: errors.New("only regular files and regions can go into a region"),
 			}
 		}
 		if contents[p] && info.Kind == fsroot.Regular {

@@ -154,6 +154,9 @@ func (e *Engine) check(s *transfer.Submission) error {
 			return err
 		}
 	}
+	if err := checkRegions(e.cfg.Regions, e.cfg.Node, &s.Spec); err != nil {
+		return err
+	}
 	return checkSources(e.cfg.Exports(), e.cfg.Node, &s.Spec)
 }
 
