@@ -42,6 +42,8 @@ type Open struct {
 	Options Options
 	// ValidateOnly: authorise, resolve, and answer; take no lock, change nothing.
 	ValidateOnly bool
+	// Again: the owner knows WantAgain.
+	Again bool
 	// BytesHint and EntriesHint are lower bounds known so far, for the space
 	// check; 0 is unknown.
 	BytesHint, EntriesHint int64
@@ -191,6 +193,10 @@ const (
 	WantAll     Want = iota + 1 // every extent
 	WantRanges                  // the ranges named, each on the grid
 	WantDigests                 // a digest per extent first, then it will say
+	// WantAgain: the target could not keep what it had of the file, and dropped it.
+	// The owner answers with EntryRestart. Only where Open.Again is set, and once for
+	// an entry.
+	WantAgain
 )
 
 // Answer asks for a file's bytes. Entries that need none get a Result at once.

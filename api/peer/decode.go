@@ -117,6 +117,7 @@ func decodeOpen(p *peerv1.Open) (*transfer.Open, error) {
 	for _, s := range p.GetSources() {
 		m.Sources = append(m.Sources, string(s))
 	}
+	m.Again = p.GetAgain()
 	for _, n := range p.GetNames() {
 		m.Names = append(m.Names, string(n))
 	}
@@ -168,7 +169,7 @@ func decodeToOwner(p *peerv1.ToOwner) (transfer.ToOwner, error) {
 		out := &transfer.Answers{Answers: make([]transfer.Answer, len(m.Answers.GetAnswers()))}
 		for i, a := range m.Answers.GetAnswers() {
 			w := a.GetWant()
-			if w < peerv1.Want(transfer.WantAll) || w > peerv1.Want(transfer.WantDigests) {
+			if w < peerv1.Want(transfer.WantAll) || w > peerv1.Want(transfer.WantAgain) {
 				return nil, fmt.Errorf("answer of unknown kind %d", w)
 			}
 			out.Answers[i] = transfer.Answer{Entry: a.GetEntry(), Want: transfer.Want(w), Change: transfer.Change(a.GetChange())}

@@ -76,6 +76,7 @@ func encodeOpen(m *transfer.Open) *peerv1.Open {
 	for _, s := range m.Sources {
 		p.Sources = append(p.Sources, []byte(s))
 	}
+	p.Again = m.Again
 	for _, n := range m.Names {
 		p.Names = append(p.Names, []byte(n))
 	}

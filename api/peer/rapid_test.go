@@ -27,7 +27,7 @@ func genBytes(most int) *rapid.Generator[string] {
 func fill(t *rapid.T, v reflect.Value, field string) {
 	switch p := v.Addr().Interface().(type) {
 	case *transfer.Want:
-		*p = rapid.SampledFrom([]transfer.Want{transfer.WantAll, transfer.WantRanges, transfer.WantDigests}).Draw(t, field)
+		*p = rapid.SampledFrom([]transfer.Want{transfer.WantAll, transfer.WantRanges, transfer.WantDigests, transfer.WantAgain}).Draw(t, field)
 		return
 	case *transfer.End:
 		*p = rapid.SampledFrom([]transfer.End{transfer.EndPause, transfer.EndCancel, transfer.EndPurge}).Draw(t, field)

@@ -100,7 +100,7 @@ func TestRefusalsOfOwner(t *testing.T) {
 		{"short token", "token of 31 bytes", ready(&peerv1.DataReady{Grant: &peerv1.Grant{Tokens: [][]byte{make([]byte, 31)}}})},
 		{"long token", "token of 33 bytes", ready(&peerv1.DataReady{Grant: &peerv1.Grant{Tokens: [][]byte{make([]byte, 32), make([]byte, 33)}}})},
 		{"no want", "unknown kind 0", answersMessage(&peerv1.Answer{})},
-		{"newer want", "unknown kind 4", answersMessage(&peerv1.Answer{Want: 4})},
+		{"newer want", "unknown kind 5", answersMessage(&peerv1.Answer{Want: 5})},
 		{"want far beyond", "unknown kind 257", answersMessage(&peerv1.Answer{Want: 257})},
 		{"part beside another", "with other answers", answersMessage(&peerv1.Answer{Want: 1}, &peerv1.Answer{Want: 2, More: true, Ranges: []*peerv1.Range{{}}})},
 		{"empty part", "no ranges", answersMessage(&peerv1.Answer{Want: 2, More: true})},

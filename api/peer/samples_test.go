@@ -30,7 +30,7 @@ func toTargetSamples() []transfer.ToTarget {
 		&transfer.Open{
 			Owner: "n1", ID: "t1", UID: transfer.UID{0: 1, 15: 2}, StateUUID: "s", Epoch: 1 << 40, Principal: "uid:0",
 			Mode: transfer.ModeSync, Dest: "/b/\xff", DestMode: transfer.DestInto, Sources: []string{"/a/\xfe", "/c"},
-			Names: []string{"\xfe", "c"},
+			Names: []string{"\xfe", "c"}, Again: true,
 			Options: transfer.Options{
 				Preserve: transfer.PreserveXattrs | transfer.PreserveMode, Compare: transfer.CompareChecksum, Update: true, NoClobber: true,
 				Force: true, DryRun: true, Delete: true, MaxDelete: &maxDelete,
@@ -90,6 +90,7 @@ func toOwnerSamples() []transfer.ToOwner {
 			{Entry: 1, Want: transfer.WantAll, Change: transfer.ChangeNew},
 			{Entry: 2, Want: transfer.WantRanges, Ranges: []transport.Range{{Offset: 0, Length: 1 << 20}, {Offset: 3 << 20, Length: 7}}},
 			{Entry: 3, Want: transfer.WantDigests, Change: transfer.ChangeMtime | transfer.ChangeDelete},
+			{Entry: 4, Want: transfer.WantAgain},
 		}},
 		&transfer.Results{Results: []transfer.Result{
 			{Entry: 2, Path: "d/\xff", Kind: transfer.KindFile, Outcome: transfer.OutcomePublished, Change: transfer.ChangeNew, Bytes: 5 << 20, Digest: sampleDigest, Lost: transfer.PreserveXattrs},

@@ -28,6 +28,7 @@ type owner struct {
 	link   transfer.TargetLink
 	served chan error // what Serve returned
 
+	again   int // WantAgain that serve answered
 	sources []source
 
 	ctx  context.Context
@@ -316,6 +317,10 @@ func (o *owner) serve() {
 		switch a.Want {
 		case transfer.WantDigests:
 			o.send(&transfer.EntryDigests{Entry: a.Entry, Digests: o.digests(a.Entry)})
+			continue
+		case transfer.WantAgain:
+			o.again++
+			o.send(&transfer.EntryRestart{Entry: s.Entry})
 			continue
 		case transfer.WantAll:
 			a.Ranges = []transport.Range{{Length: s.Size}}

@@ -76,7 +76,9 @@ func (p *publisher) run() {
 		if batch == nil {
 			return
 		}
-		p.e.publishBatch(batch)
+		for _, it := range p.e.publishBatch(batch) {
+			p.e.fail(it.file, it.err)
+		}
 		p.mu.Lock()
 		p.busy--
 		p.mu.Unlock()
@@ -145,8 +147,9 @@ type item struct {
 	skip bool            // it has its result without a rename
 }
 
-// publishBatch takes a batch through R4 to R12. Each entry ends with a result.
-func (e *edge) publishBatch(files []*file) {
+// publishBatch takes a batch through R4 to R12. Each entry ends with a result, but
+// those that it returns: they failed in a way that a fresh attempt may mend.
+func (e *edge) publishBatch(files []*file) (failed []failedFile) {
 	items := make([]item, len(files))
 	defer func() {
 		for i := range items {
@@ -165,7 +168,7 @@ func (e *edge) publishBatch(files []*file) {
 	e.holdDirs(items)
 	if err := e.journalTemps(items); err != nil {
 		e.abandonBatch(items, err)
-		return
+		return nil
 	}
 	e.eachItem(items, transfer.PhaseWrite, e.fill)
 	if e.opt.Verify == transfer.VerifyStore {
@@ -185,7 +188,7 @@ func (e *edge) publishBatch(files []*file) {
 	if e.opt.durable() {
 		if err := e.journalCommitting(items); err != nil {
 			e.abandonBatch(items, err)
-			return
+			return nil
 		}
 	}
 	failpoint.Hit("receiver/committing")
@@ -199,18 +202,29 @@ func (e *edge) publishBatch(files []*file) {
 	e.removeFailed(items)
 	if err := e.journalCommitted(items); err != nil {
 		e.abandonBatch(items, err)
-		return
+		return nil
 	}
 	failpoint.Hit("receiver/committed")
-	results := make([]transfer.Result, len(items))
+	results := make([]transfer.Result, 0, len(items))
 	for i := range items {
-		it := &items[i]
-		if results[i] = it.res; it.err != nil {
-			results[i] = e.failure(it.e.Number, it.e.Kind, it.err)
+		switch it := &items[i]; {
+		case it.err == nil:
+			results = append(results, it.res)
+		case e.mayBeginAnew(it.file, it.err):
+			failed = append(failed, failedFile{it.file, it.err})
+		default:
+			results = append(results, e.failure(it.e.Number, it.e.Kind, it.err))
 		}
 	}
 	e.report(results...)
 	failpoint.Hit("receiver/reported")
+	return failed
+}
+
+// failedFile is a file that failed, and how.
+type failedFile struct {
+	file *file
+	err  *transfer.Error
 }
 
 // eachItem runs one step for all that are still on their way.

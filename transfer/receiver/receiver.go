@@ -68,6 +68,8 @@ type Receiver struct {
 	journals *journals
 	names    publishLocks
 	dirty    dirtyPages
+	degraded degraded
+	syncTemp func(*fsroot.File) error // another one in tests
 
 	ctx  context.Context
 	stop context.CancelCauseFunc
@@ -120,6 +122,7 @@ func New(ctx context.Context, cfg Config) (*Receiver, error) {
 	r := &Receiver{
 		cfg: cfg, store: cfg.Store, t: newTables(cfg.Store), log: cfg.Log,
 		journals: &journals{store: cfg.Store, open: map[transfer.UID]*journal{}},
+		syncTemp: (*fsroot.File).Sync,
 		locks:    map[transfer.UID]*lock{},
 		edges:    map[transfer.UID]*edge{},
 		places:   map[transfer.UID]int{},

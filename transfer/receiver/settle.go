@@ -58,8 +58,11 @@ func (e *edge) commit(f *file) {
 	e.pub.add(f)
 }
 
-// fail ends an entry and removes what was landed of it. Nobody else uses f.
+// fail ends an entry, or begins it anew, and removes what was landed of it. Nobody else uses f.
 func (e *edge) fail(f *file, err *transfer.Error) {
+	if e.anew(f, err) {
+		return
+	}
 	e.dropTemp(f)
 	e.report(e.failure(f.e.Number, f.e.Kind, err))
 }
@@ -75,7 +78,7 @@ func (e *edge) giveUp(n uint64, err *transfer.Error) {
 		e.mu.Unlock()
 		return // it has its result
 	}
-	f.giveUp = err
+	f.giveUp, f.left = err, true
 	if f.phase == phaseDigests {
 		f.phase = phaseWanted
 	}

@@ -33,10 +33,22 @@ func (e *edge) syncFiles(items []item) {
 	if len(list) >= syncFSFrom && e.r.dirty.fewOthers() && e.syncFileSystems(list) {
 		return
 	}
+	synced := map[uint64]bool{}
 	for _, it := range list {
-		if err := it.temp.f.Sync(); err != nil {
+		if err := e.r.syncTemp(it.temp.f); err != nil {
 			it.err = e.entryFailure(err, transfer.PhaseWrite, &it.e)
+			e.degrade(it.dir, it.err)
+			continue
 		}
+		synced[it.dir.id.dev] = true
+	}
+	for _, it := range list {
+		if it.err != nil {
+			delete(synced, it.dir.id.dev) // not all of it
+		}
+	}
+	for dev := range synced {
+		e.r.degraded.clear(e.r, dev)
 	}
 }
 
@@ -52,6 +64,7 @@ func (e *edge) syncFileSystems(list []*item) bool {
 			return false
 		}
 		synced[it.dir.id.dev] = true
+		e.r.degraded.clear(e.r, it.dir.id.dev)
 	}
 	return true
 }

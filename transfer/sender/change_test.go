@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -252,6 +253,40 @@ func TestReadErrors(t *testing.T) {
 				return
 			}
 			r.outcome("f", transfer.OutcomeFailed, tt.want)
+		})
+	}
+}
+
+// TestTargetAsksForAFileOnceMore: it begins anew, with all of its bytes, once.
+func TestTargetAsksForAFileOnceMore(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		size  int
+		times int
+	}{{"small", 100, 1}, {"large", 3*mib + 1, 1}, {"twice", 3 * mib, 2}} {
+		t.Run(tt.name, func(t *testing.T) {
+			var asked atomic.Int64
+			r := newRig(t, map[string]int{"f": tt.size}, func(r *rig) {
+				r.target.onDone = func(entry uint64) bool {
+					if asked.Add(1) > int64(tt.times) {
+						return false
+					}
+					r.target.send(&transfer.Answers{Answers: []transfer.Answer{{Entry: entry, Want: transfer.WantAgain}}})
+					return true
+				}
+			})
+			if tt.times > 1 {
+				r.fails(transfer.ProtocolError)
+				return
+			}
+			r.run()
+			r.target.wantContent("f", content("f", tt.size))
+			if n := count[*transfer.EntryRestart](r.target); n != 1 {
+				t.Errorf("%d restarts", n)
+			}
+			if p := r.obs.progress; p.BytesDone != int64(tt.size) || p.Restarts != 0 {
+				t.Errorf("%+v", p)
+			}
 		})
 	}
 }

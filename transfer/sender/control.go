@@ -118,6 +118,11 @@ func (e *Edge) answer(a *transfer.Answer, now time.Time) error {
 	if !f.Kind.HasBytes() {
 		return broken(&e.job, "an answer for entry %d, which is no file", a.Entry)
 	}
+	if a.Want == transfer.WantAgain {
+		e.settled = append(e.settled, settlement{again: n})
+		e.settle.Signal()
+		return nil
+	}
 	if f.Size > 0 && tooYoung(f, now) {
 		e.hold(n, a)
 		return nil

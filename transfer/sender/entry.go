@@ -23,11 +23,12 @@ type entry struct {
 	restarts int8
 	failures int8 // of reading
 	final    bool // the only extent went as Final: no EntryDone follows
-	// restarting: the source changed; it is announced again when nothing is on
+	// restarting: the source changed, or the target lost it; it is announced again when nothing is on
 	// its way. failing, when set, is why it is given up then instead.
 	restarting bool
 	failing    *transfer.Error
 	gone       bool // it got its result
+	anew       bool // the target asked for it once more
 }
 
 // leaving reports whether the entry is on its way out of the plan.

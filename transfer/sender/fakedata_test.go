@@ -99,15 +99,22 @@ func (o *fakeOutgoing) chunk(c *transport.Chunk, feed transport.Feed) error {
 	}
 	if c.Seq%2 == 0 { // a result may overtake the acknowledgement
 		for _, n := range finals {
-			f.result(transfer.Result{Entry: n, Outcome: transfer.OutcomePublished})
+			f.landedFinal(n)
 		}
 		finals = nil
 	}
 	feed.Done(c, verdicts)
 	for _, n := range finals {
-		f.result(transfer.Result{Entry: n, Outcome: transfer.OutcomePublished})
+		f.landedFinal(n)
 	}
 	return nil
+}
+
+// landedFinal ends an entry whose only extent came as Final.
+func (f *fakeTarget) landedFinal(n uint64) {
+	if f.onDone == nil || !f.onDone(n) {
+		f.result(transfer.Result{Entry: n, Outcome: transfer.OutcomePublished})
+	}
 }
 
 // land reads, checks and stores an extent, as transport and sink would.

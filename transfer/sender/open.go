@@ -21,7 +21,7 @@ func (job *Job) open() *transfer.Open {
 	s := &job.Spec
 	m := &transfer.Open{
 		Owner: s.Source, ID: job.ID, UID: job.UID, StateUUID: job.StateUUID, Epoch: job.Epoch, Principal: s.Principal,
-		Mode: s.Mode, Dest: s.Dest, DestMode: s.DestMode, Names: s.Names(),
+		Mode: s.Mode, Dest: s.Dest, DestMode: s.DestMode, Names: s.Names(), Again: true,
 		Options: transfer.Options{
 			Preserve: s.Preserve, Compare: s.Compare, Update: s.Update, NoClobber: s.NoClobber, Force: s.Force,
 			DryRun: s.DryRun, Delete: s.Delete, MaxDelete: s.MaxDelete, Filters: s.Filters,

@@ -12,10 +12,11 @@ import (
 )
 
 // settlement is a chunk whose verdicts are in, or an entry of which nothing has
-// to be sent.
+// to be sent, or one that the target asks for again.
 type settlement struct {
 	load     *load
 	complete *entry
+	again    *entry
 }
 
 // settleAll deals with what became of chunks until the edge ends. It is apart
@@ -35,6 +36,12 @@ func (e *Edge) settleAll() error {
 		e.mu.Unlock()
 		for i, s := range batch {
 			batch[i] = settlement{}
+			if s.again != nil {
+				if err := e.anew(s.again); err != nil {
+					return err
+				}
+				continue
+			}
 			if s.complete != nil {
 				e.completed(s.complete)
 				continue
@@ -218,6 +225,28 @@ func (e *Edge) restart(n *entry) {
 	if quiet {
 		e.quiet(n)
 	}
+}
+
+// anew begins an entry again since the target could not keep what it had of it. It
+// may ask for that once.
+func (e *Edge) anew(n *entry) error {
+	e.mu.Lock()
+	if n.leaving() {
+		e.mu.Unlock()
+		return nil // it begins again, or ends, as it is
+	}
+	if n.anew {
+		e.mu.Unlock()
+		return broken(&e.job, "entry %d was asked for once more, again", n.found.Number)
+	}
+	n.anew, n.restarting = true, true
+	quiet := e.plan.Drop(n.found.Number)
+	e.mu.Unlock()
+	e.log.Warn("the target could not write or sync a file: it is sent once more", "path", transfer.EscapePath(n.found.Path()))
+	if quiet {
+		e.quiet(n)
+	}
+	return nil
 }
 
 // giveUp ends an entry whose source cannot be sent.

@@ -102,6 +102,10 @@ const (
 	Want_WANT_RANGES Want = 2
 	// A digest for each extent first.
 	Want_WANT_DIGESTS Want = 3
+	// The target could not keep what it had of the file, and dropped it. The owner
+	// begins the entry anew with EntryRestart. Only sent where Open.again is set, and
+	// once for an entry.
+	Want_WANT_AGAIN Want = 4
 )
 
 // Enum value maps for Want.
@@ -111,12 +115,14 @@ var (
 		1: "WANT_ALL",
 		2: "WANT_RANGES",
 		3: "WANT_DIGESTS",
+		4: "WANT_AGAIN",
 	}
 	Want_value = map[string]int32{
 		"WANT_UNSPECIFIED": 0,
 		"WANT_ALL":         1,
 		"WANT_RANGES":      2,
 		"WANT_DIGESTS":     3,
+		"WANT_AGAIN":       4,
 	}
 )
 
@@ -909,7 +915,9 @@ type Open struct {
 	RangeLength []int64 `protobuf:"zigzag64,17,rep,packed,name=range_length,json=rangeLength,proto3" json:"range_length,omitempty"`
 	// The ranges go on in the next message, an Open of which nothing else counts. The
 	// first gap of that one is from 0 again.
-	MoreRanges    bool `protobuf:"varint,18,opt,name=more_ranges,json=moreRanges,proto3" json:"more_ranges,omitempty"`
+	MoreRanges bool `protobuf:"varint,18,opt,name=more_ranges,json=moreRanges,proto3" json:"more_ranges,omitempty"`
+	// The owner knows WANT_AGAIN.
+	Again         bool `protobuf:"varint,19,opt,name=again,proto3" json:"again,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1066,6 +1074,13 @@ func (x *Open) GetRangeLength() []int64 {
 func (x *Open) GetMoreRanges() bool {
 	if x != nil {
 		return x.MoreRanges
+	}
+	return false
+}
+
+func (x *Open) GetAgain() bool {
+	if x != nil {
+		return x.Again
 	}
 	return false
 }
@@ -3009,7 +3024,7 @@ const file_peer_v1_peer_proto_rawDesc = "" +
 	"\vDataControl\x12\x18\n" +
 	"\asession\x18\x01 \x01(\rR\asession\x12\x12\n" +
 	"\x04body\x18\x02 \x01(\fR\x04body\x12\x10\n" +
-	"\x03end\x18\x03 \x01(\bR\x03end\"\xfa\x03\n" +
+	"\x03end\x18\x03 \x01(\bR\x03end\"\x90\x04\n" +
 	"\x04Open\x12\x14\n" +
 	"\x05owner\x18\x01 \x01(\tR\x05owner\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x10\n" +
@@ -3032,7 +3047,8 @@ const file_peer_v1_peer_proto_rawDesc = "" +
 	"\trange_gap\x18\x10 \x03(\x12R\brangeGap\x12!\n" +
 	"\frange_length\x18\x11 \x03(\x12R\vrangeLength\x12\x1f\n" +
 	"\vmore_ranges\x18\x12 \x01(\bR\n" +
-	"moreRanges\"\xc7\x04\n" +
+	"moreRanges\x12\x14\n" +
+	"\x05again\x18\x13 \x01(\bR\x05again\"\xc7\x04\n" +
 	"\aOptions\x12\x1a\n" +
 	"\bpreserve\x18\x01 \x01(\rR\bpreserve\x12\x18\n" +
 	"\acompare\x18\x02 \x01(\tR\acompare\x12\x16\n" +
@@ -3189,12 +3205,14 @@ const file_peer_v1_peer_proto_rawDesc = "" +
 	"\tEND_PAUSE\x10\x01\x12\x0e\n" +
 	"\n" +
 	"END_CANCEL\x10\x02\x12\r\n" +
-	"\tEND_PURGE\x10\x03*M\n" +
+	"\tEND_PURGE\x10\x03*]\n" +
 	"\x04Want\x12\x14\n" +
 	"\x10WANT_UNSPECIFIED\x10\x00\x12\f\n" +
 	"\bWANT_ALL\x10\x01\x12\x0f\n" +
 	"\vWANT_RANGES\x10\x02\x12\x10\n" +
-	"\fWANT_DIGESTS\x10\x032v\n" +
+	"\fWANT_DIGESTS\x10\x03\x12\x0e\n" +
+	"\n" +
+	"WANT_AGAIN\x10\x042v\n" +
 	"\vPeerService\x126\n" +
 	"\x05Hello\x12\x15.peer.v1.HelloRequest\x1a\x16.peer.v1.HelloResponse\x12/\n" +
 	"\x04Edge\x12\x11.peer.v1.ToTarget\x1a\x10.peer.v1.ToOwner(\x010\x01B+Z)github.com/xferd/xferd/api/peer/v1;peerv1b\x06proto3"

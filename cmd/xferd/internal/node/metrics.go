@@ -23,12 +23,13 @@ var (
 	descBuffers   = prometheus.NewDesc("buffer_bytes", "Buffer memory in use.", []string{"side"}, nil)
 	descNodes     = prometheus.NewDesc("nodes", "Nodes of the cluster that this node knows, by state.", []string{"state"}, nil)
 	descGossip    = prometheus.NewDesc("gossip_refused_total", "Gossip that was refused.", []string{"why"}, nil)
+	descDegraded  = prometheus.NewDesc("degraded_filesystems", "File systems of destinations on which a write or a sync failed, and no later one succeeded yet.", nil, nil)
 	descDraining  = prometheus.NewDesc("draining", "1 while this node takes no new transfers.", nil, nil)
 )
 
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{descTransfers, descMoved, descFiles, descFallbacks, descChosen, descVerified, descMismatch,
-		descIncoming, descBuffers, descNodes, descGossip, descDraining} {
+		descIncoming, descBuffers, descNodes, descGossip, descDegraded, descDraining} {
 		ch <- d
 	}
 	for _, d := range rdmaDescs() {
@@ -76,6 +77,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	for why, n := range map[string]uint64{"bad_meta": s.BadMeta, "foreign": s.Foreign, "undecryptable": s.Undecryptable, "conflict": s.Conflicts} {
 		ch <- prometheus.MustNewConstMetric(descGossip, prometheus.CounterValue, float64(n), why)
 	}
+	gauge(descDegraded, float64(len(c.n.receiver.Degraded())))
 	draining := 0.0
 	if c.n.drain.on() {
 		draining = 1
