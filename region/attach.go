@@ -294,7 +294,7 @@ func (g *region) revive(ctx context.Context, a *attachment, principal string, f 
 		return nil, &Error{Kind: ErrFD, ID: g.spec.ID, Err: errors.New("it is other memory than the region's")}
 	}
 	if !ready {
-		m, err := adopt(g.spec, f)
+		m, err := adopt(ctx, g.spec, f)
 		if err != nil {
 			return nil, err
 		}

@@ -1,6 +1,7 @@
 package region
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/bits"
@@ -23,7 +24,7 @@ const (
 
 // newMemory makes the memory and the notice page of a region. Every page is there
 // when it returns, so that lack of memory is told now and not by SIGBUS later.
-func newMemory(s Spec) (_ *mapping, _ *notice, err error) {
+func newMemory(ctx context.Context, s Spec) (_ *mapping, _ *notice, err error) {
 	flags := unix.MFD_ALLOW_SEALING
 	if s.HugePages > 0 {
 		flags |= unix.MFD_HUGETLB | bits.TrailingZeros64(uint64(s.HugePages))<<unix.MFD_HUGE_SHIFT
@@ -56,7 +57,10 @@ func newMemory(s Spec) (_ *mapping, _ *notice, err error) {
 			return nil, nil, &Error{Kind: ErrUnsupported, ID: s.ID, Field: "region.numa_node", Err: fmt.Errorf("NUMA node %d: %w", *s.NUMANode, err)}
 		}
 	}
-	if err := m.fill(); err != nil {
+	if err := m.fill(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil, nil, err
+		}
 		return nil, nil, memoryError(s, "fallocate", err)
 	}
 	if err := addSeals(f, sizeSeals|unix.F_SEAL_SEAL); err != nil {
@@ -95,13 +99,24 @@ func (m *mapping) mapIn(size int64) (err error) {
 	return err
 }
 
+// fillStep is how much is allocated at a time, which takes some tenths of a second.
+const fillStep = 1 << 30
+
 // fill makes all pages be there. What they hold stays.
-func (m *mapping) fill() error {
-	for {
-		if err := unix.Fallocate(int(m.f.Fd()), 0, 0, int64(len(m.b))); err != unix.EINTR {
+func (m *mapping) fill(ctx context.Context) error {
+	size := int64(len(m.b))
+	for off := int64(0); off < size; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		err := unix.Fallocate(int(m.f.Fd()), 0, off, min(fillStep, size-off))
+		if err == nil {
+			off += fillStep
+		} else if err != unix.EINTR {
 			return err
 		}
 	}
+	return nil
 }
 
 func addSeals(f *os.File, seals int) error {
@@ -124,7 +139,7 @@ func bind(b []byte, node int) error {
 
 // adopt takes memory that a program offers. The descriptor is the caller's still
 // when it fails. Errors: ErrFD, ErrNoMemory.
-func adopt(s Spec, f *os.File) (*mapping, error) {
+func adopt(ctx context.Context, s Spec, f *os.File) (*mapping, error) {
 	bad := func(format string, args ...any) error {
 		return &Error{Kind: ErrFD, ID: s.ID, Err: fmt.Errorf(format, args...)}
 	}
@@ -155,7 +170,7 @@ func adopt(s Spec, f *os.File) (*mapping, error) {
 	if err := m.mapIn(s.Size); err != nil {
 		return nil, memoryError(s, "mmap", err)
 	}
-	if err := m.fill(); err != nil {
+	if err := m.fill(ctx); err != nil {
 		_ = unix.Munmap(m.b)
 		return nil, memoryError(s, "fallocate", err)
 	}

@@ -104,7 +104,8 @@ func (r *Registry) count(g *region, sign int64) {
 }
 
 // Create makes a region and, unless it is foreign, its memory: all pages are there
-// when it returns, which takes about a second for 4 GiB. The lease begins at once.
+// when it returns, which takes some tenths of a second per GiB; the end of ctx ends
+// it. The lease begins then.
 // Errors: ErrInvalid, ErrExists (also of a region that the caller may not see),
 // ErrBudget, ErrNoMemory, ErrUnsupported (huge pages or NUMA), those of the store.
 func (r *Registry) Create(ctx context.Context, s Spec) (info Info, err error) {
@@ -127,14 +128,15 @@ func (r *Registry) Create(ctx context.Context, s Spec) (info Info, err error) {
 	var mem *mapping
 	var page *notice
 	if !s.Foreign {
-		if mem, page, err = newMemory(s); err != nil {
+		if mem, page, err = newMemory(ctx, s); err != nil {
 			r.forget(g)
 			return Info{}, err
 		}
 		g.memory = mem.identity(r.cfg.Boot)
 	}
 	rec := g.record()
-	if err := g.store(ctx, rec); err != nil {
+	// It was worth the time: the memory is not thrown away for a caller that left now.
+	if err := g.store(context.WithoutCancel(ctx), rec); err != nil {
 		mem.close()
 		page.close()
 		r.forget(g)

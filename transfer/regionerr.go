@@ -6,24 +6,31 @@ import (
 	"github.com/xferd/xferd/region"
 )
 
-// RegionError gives an error of a region its reason. An Error stays as it is.
-func RegionError(err error, side Side, phase Phase, node NodeID, id string) *Error {
-	if e, ok := errors.AsType[*Error](err); ok {
-		return e
+// RegionError gives an error of package region its reason. Others are returned as
+// they are; nil stays nil.
+func RegionError(err error, side Side, phase Phase, node NodeID) error {
+	if err == nil {
+		return nil
 	}
-	e := &Error{Reason: Internal, Side: side, Phase: phase, Node: node, Path: RegionPath(id), Err: err}
-	if name := region.Reason(err); name != "" {
-		e.Reason = Reason(name)
+	reason := Reason(region.Reason(err))
+	if _, typed := errors.AsType[*Error](err); typed || reason == ReasonNone {
+		return err
 	}
-	switch e.Reason {
-	case RegionDetached:
-		e.Hint = "it goes on when the program that has the memory is attached again"
-	case RegionQuarantined:
-		e.Hint = "delete the region and make another one; its memory is given back when xferd ends"
-	case RegionBusy:
-		e.Hint = "wait for the transfer that writes there, or cancel it"
+	e := &Error{Reason: reason, Side: side, Phase: phase, Node: node, Err: err}
+	if r, ok := errors.AsType[*region.Error](err); ok && r.ID != "" {
+		e.Path = RegionPath(r.ID)
+	}
+	switch reason {
 	case RegionNotFound:
-		e.Hint = "xferctl regions ls shows those that there are"
+		e.Hint = "«xferctl regions ls» lists those that the caller may use"
+	case RegionDetached:
+		e.Hint = "the program that has the memory attaches again, and it is there"
+	case RegionBusy:
+		e.Hint = "wait for the transfer, or cancel it"
+	case RegionLimit:
+		e.Hint = "delete regions, or raise regions.memory, per_principal or count of the node"
+	case RegionFD:
+		e.Hint = "offer a memfd of the region's size with the seals F_SEAL_SHRINK and F_SEAL_GROW"
 	}
 	return e
 }

@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc"
 
+	xferv1 "github.com/xferd/xferd/api/xfer/v1"
 	"github.com/xferd/xferd/transfer"
 )
 
@@ -28,11 +30,19 @@ func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 		if ctx, err = s.authenticate(ctx); err != nil {
 			return nil, err
 		}
-		c, cancel := context.WithTimeout(ctx, unaryTimeout)
+		c, cancel := context.WithTimeout(ctx, timeoutOf(info.FullMethod))
 		defer cancel()
 		ctx = c
 	}
 	return next(ctx, req)
+}
+
+// timeoutOf is how long a call without a stream may take.
+func timeoutOf(method string) time.Duration {
+	if method == xferv1.RegionService_CreateRegion_FullMethodName {
+		return createTimeout
+	}
+	return unaryTimeout
 }
 
 func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) (err error) {

@@ -37,3 +37,14 @@ func parseName(field, name string) (owner transfer.NodeID, id string, err error)
 	}
 	return transfer.NodeID(node), id, nil
 }
+
+// parseRegion reads nodes/{node}/regions/{region_id}.
+func parseRegion(field, name string) (node transfer.NodeID, id string, err error) {
+	rest, ok := strings.CutPrefix(name, "nodes/")
+	n, rest, ok2 := strings.Cut(rest, "/")
+	id, ok3 := strings.CutPrefix(rest, "regions/")
+	if !ok || !ok2 || !ok3 || !transfer.CheckNodeID(n) || !transfer.CheckRegionID(id) {
+		return "", "", invalid(field, "%.300q is not of the form nodes/{node}/regions/{region_id}", name)
+	}
+	return transfer.NodeID(n), id, nil
+}

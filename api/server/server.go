@@ -15,13 +15,14 @@ import (
 	"github.com/xferd/xferd/transfer"
 )
 
-// Config is what a Server needs. All fields but the limits are required.
+// Config is what a Server needs. All fields but Regions and the limits are required.
 type Config struct {
 	Self      transfer.NodeID
 	Engine    Engine
 	Nodes     Nodes
 	Guard     Guard
 	Forwarder Forwarder
+	Regions   Regions // nil: this node has none
 	// Exports returns those in force. The server does not close them.
 	Exports func() *fsroot.Exports
 	Log     *slog.Logger
@@ -30,7 +31,7 @@ type Config struct {
 	MaxWatches, MaxWatchesPerCaller int
 }
 
-// Server implements TransferService and NodeService. Its handlers may be called
+// Server implements TransferService, NodeService and RegionService. Its handlers may be called
 // concurrently.
 type Server struct {
 	cfg     Config
@@ -44,6 +45,7 @@ type Server struct {
 // times of the server's own; variables of the server are not configuration.
 const (
 	unaryTimeout  = 30 * time.Second // of a call without a stream
+	createTimeout = 10 * time.Minute // of CreateRegion: a terabyte takes minutes
 	waitTimeout   = 25 * time.Second
 	fanOutTimeout = 2 * time.Second // of one node
 	fanOutWidth   = 32              // nodes asked at once
@@ -78,6 +80,7 @@ func New(cfg Config) (*Server, error) {
 func (s *Server) Register(r grpc.ServiceRegistrar) {
 	xferv1.RegisterTransferServiceServer(r, &transferService{Server: s})
 	xferv1.RegisterNodeServiceServer(r, &nodeService{Server: s})
+	xferv1.RegisterRegionServiceServer(r, &regionService{Server: s})
 }
 
 // Close ends all watches and waits with NODE_STOPPING. Call it before the gRPC

@@ -26,6 +26,8 @@ const (
 	tokenFiles                        // page of files
 	tokenMarks                        // watch of transfers
 	tokenNodeMark
+	tokenRegions    // page of one node's regions
+	tokenRegionsAll // page of all nodes' regions
 )
 
 const (

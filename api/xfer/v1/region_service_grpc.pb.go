@@ -36,7 +36,8 @@ const (
 // RegionService may be called at any node; see TransferService for forwarding and
 // for the errors that all calls have. Regions that the caller may neither read nor
 // write are REGION_NOT_FOUND, and so are those of other owners in calls that only
-// an owner may make; administrators may look at all, and delete them.
+// an owner may make. Administrators may make all of these calls; to read and write the
+// memory itself they need the right as everybody does.
 //
 // Programs attach to a region over the unix socket of its node, which hands them the
 // memory: docs/regions.md has the protocol.
@@ -151,7 +152,8 @@ type RegionService_WatchRegionClient = grpc.ServerStreamingClient[WatchRegionRes
 // RegionService may be called at any node; see TransferService for forwarding and
 // for the errors that all calls have. Regions that the caller may neither read nor
 // write are REGION_NOT_FOUND, and so are those of other owners in calls that only
-// an owner may make; administrators may look at all, and delete them.
+// an owner may make. Administrators may make all of these calls; to read and write the
+// memory itself they need the right as everybody does.
 //
 // Programs attach to a region over the unix socket of its node, which hands them the
 // memory: docs/regions.md has the protocol.
