@@ -20,7 +20,7 @@ func transferOut(t *transfer.Transfer, full bool) *xferv1.Transfer {
 		Name:                t.Name(),
 		Uid:                 t.UID.String(),
 		Spec:                specOut(&t.Spec, full),
-		SourceCount:         int32(len(t.Spec.Sources)),
+		SourceCount:         sourceCount(&t.Spec),
 		Principal:           text(t.Spec.Principal),
 		State:               states.out(t.State),
 		Revision:            t.Revision,
@@ -40,6 +40,9 @@ func transferOut(t *transfer.Transfer, full bool) *xferv1.Transfer {
 		ContentDigest:       bytesOut(t.Content),
 		CancelledBy:         text(t.CancelledBy),
 	}
+	if t.Generation != 0 {
+		m.Generation = new(t.Generation)
+	}
 	if full {
 		for i := range t.Failures {
 			m.Failures = append(m.Failures, resultOut(&t.Failures[i]))
@@ -50,13 +53,9 @@ func transferOut(t *transfer.Transfer, full bool) *xferv1.Transfer {
 
 func specOut(s *transfer.Spec, full bool) *xferv1.TransferSpec {
 	m := &xferv1.TransferSpec{
-		Mode:       modes.out(s.Mode),
-		SourceNode: string(s.Source),
-		TargetNode: string(s.Target),
-		Destination: &xferv1.Destination{
-			Destination: &xferv1.Destination_Path{Path: []byte(s.Dest)},
-			Mode:        destModes.out(s.DestMode),
-		},
+		Mode:           modes.out(s.Mode),
+		SourceNode:     string(s.Source),
+		TargetNode:     string(s.Target),
 		Preserve:       &xferv1.Preserve{Properties: propertiesOut(s.Preserve)},
 		FollowSymlinks: s.Follow,
 		OneFileSystem:  s.OneFS,
@@ -85,6 +84,11 @@ func specOut(s *transfer.Spec, full bool) *xferv1.TransferSpec {
 	if s.MaxRate > 0 {
 		m.MaxBytesPerSecond = new(s.MaxRate)
 	}
+	src, at, regionCopy := regionCopyOut(s)
+	m.Destination = destinationOut(s, at)
+	if regionCopy {
+		m.Mode, m.Sources = xferv1.Mode_MODE_COPY, []*xferv1.Source{src}
+	}
 	sources := s.Sources
 	if !full {
 		sources = sources[:min(len(sources), basicSources)]
@@ -95,7 +99,9 @@ func specOut(s *transfer.Spec, full bool) *xferv1.TransferSpec {
 		}})
 	}
 	if full {
-		m.Pieces = piecesOut(s.Pieces)
+		if !regionCopy {
+			m.Pieces = piecesOut(s.Pieces)
+		}
 		for _, f := range s.Filters {
 			m.Filters = append(m.Filters, &xferv1.FilterRule{Include: f.Include, Pattern: []byte(f.Pattern)})
 		}
@@ -112,19 +118,38 @@ func piecesOut(pieces []transfer.Piece) *xferv1.Pieces {
 	}
 	m := &xferv1.Pieces{}
 	index := map[string]uint32{}
+	const behind = 1 << 31 // more than there are pieces
 	for _, p := range pieces {
 		i, ok := index[p.Path]
-		if !ok {
+		id, region := transfer.RegionOf(p.Path)
+		switch {
+		case ok:
+		case region: // they come behind the paths
+			i = behind + uint32(len(m.Regions))
+			m.Regions = append(m.Regions, id)
+		default:
 			i = uint32(len(m.Paths))
-			index[p.Path] = i
 			m.Paths = append(m.Paths, []byte(p.Path))
 		}
+		index[p.Path] = i
 		m.PathIndex = append(m.PathIndex, i)
 		m.Offset = append(m.Offset, p.Offset)
 		m.Length = append(m.Length, p.Length)
 		m.DestOffset = append(m.DestOffset, p.DestOffset)
 	}
+	for k, i := range m.PathIndex {
+		if i >= behind {
+			m.PathIndex[k] = i - behind + uint32(len(m.Paths))
+		}
+	}
 	return m
+}
+
+func sourceCount(s *transfer.Spec) int32 {
+	if _, _, ok := regionCopyOut(s); ok {
+		return 1
+	}
+	return int32(len(s.Sources))
 }
 
 func countersOut(t *transfer.Transfer) *xferv1.Counters {
@@ -171,11 +196,15 @@ func statsOut(s *transport.Stats) *xferv1.DataStats {
 }
 
 func resultOut(r *transfer.Result) *xferv1.EntryResult {
-	return &xferv1.EntryResult{
+	m := &xferv1.EntryResult{
 		Entry: r.Entry, Path: bytesOut(r.Path), Kind: kinds.out(r.Kind), Outcome: outcomes.out(r.Outcome),
 		Changes: changesOut(r.Change), Bytes: r.Bytes, Digest: digestOut(r.Digest), Lost: propertiesOut(r.Lost),
 		Error: errorOut(r.Err), LinkTarget: bytesOut(r.LinkTarget), ContentDigest: bytesOut(r.Content),
 	}
+	if r.Generation != 0 {
+		m.Generation = new(r.Generation)
+	}
+	return m
 }
 
 func errorOut(e *transfer.Error) *xferv1.Error {

@@ -90,15 +90,19 @@ func userPathIn(field string, p []byte) (string, error) {
 }
 
 // endpointsIn checks and translates what is moved, and where to.
-func endpointsIn(m *xferv1.TransferSpec, s *transfer.Spec) (err error) {
-	if m.GetDestination().GetDestination() == nil {
-		return invalid("spec.destination", "it is missing")
-	}
-	if s.Dest, err = userPathIn("spec.destination.path", m.GetDestination().GetPath()); err != nil {
+func endpointsIn(m *xferv1.TransferSpec, s *transfer.Spec) error {
+	at, err := destinationIn(m, s)
+	if err != nil {
 		return err
 	}
 	if s.Mode == transfer.ModeAssemble {
-		return piecesIn(m, s)
+		if err := piecesIn(m, s, at); err != nil {
+			return err
+		}
+		return regionsIn(s)
+	}
+	if ok, err := regionCopyIn(m, s, at); ok || err != nil {
+		return cmp.Or(err, regionsIn(s))
 	}
 	if m.GetPieces() != nil {
 		return invalid("spec.pieces", "they are for assemble only")
@@ -188,8 +192,9 @@ func inside(p, dir string) bool {
 	return dir == "/" && p != "/" || strings.HasPrefix(p, dir+"/")
 }
 
-// piecesIn checks and translates the columns of an assembled file.
-func piecesIn(m *xferv1.TransferSpec, s *transfer.Spec) error {
+// piecesIn checks and translates the columns of an assembled file, or of what goes
+// into a region from at on.
+func piecesIn(m *xferv1.TransferSpec, s *transfer.Spec, at int64) error {
 	c := m.GetPieces()
 	n := len(c.GetPathIndex())
 	switch {
@@ -204,7 +209,7 @@ func piecesIn(m *xferv1.TransferSpec, s *transfer.Spec) error {
 	case len(c.GetOffset()) != n, len(c.GetLength()) != n, len(c.GetDestOffset()) != n:
 		return invalid("spec.pieces", "the columns differ in length")
 	}
-	paths := make([]string, len(c.GetPaths()))
+	paths := make([]string, len(c.GetPaths()), len(c.GetPaths())+len(c.GetRegions()))
 	for i, p := range c.GetPaths() {
 		var err error
 		if paths[i], err = userPathIn("spec.pieces.paths", p); err != nil {
@@ -214,20 +219,27 @@ func piecesIn(m *xferv1.TransferSpec, s *transfer.Spec) error {
 			return placed(refuse(transfer.SameFile, "spec.destination.path", "it is one of the pieces"), s.Dest)
 		}
 	}
+	for _, id := range c.GetRegions() {
+		p, err := regionIn("spec.pieces.regions", id)
+		if err != nil {
+			return err
+		}
+		paths = append(paths, p)
+	}
 	s.Pieces = make([]transfer.Piece, n)
 	for i := range n {
 		k, off, length, dest := c.GetPathIndex()[i], c.GetOffset()[i], c.GetLength()[i], c.GetDestOffset()[i]
 		switch {
 		case int64(k) >= int64(len(paths)):
-			return invalid("spec.pieces.path_index", "%d is past the %d paths", k, len(paths))
+			return invalid("spec.pieces.path_index", "%d is past the %d paths and regions", k, len(paths))
 		case off < 0, dest < 0:
 			return invalid("spec.pieces", "piece %d has a negative offset", i)
 		case length < -1:
 			return invalid("spec.pieces.length", "%d is neither a length nor -1", length)
-		case length > math.MaxInt64-off, length > math.MaxInt64-dest:
+		case length > math.MaxInt64-off, dest > math.MaxInt64-at, length > math.MaxInt64-at-dest:
 			return invalid("spec.pieces.length", "piece %d ends past 2^63", i)
 		}
-		s.Pieces[i] = transfer.Piece{Path: paths[k], Offset: off, Length: length, DestOffset: dest}
+		s.Pieces[i] = transfer.Piece{Path: paths[k], Offset: off, Length: length, DestOffset: at + dest}
 	}
 	return disjoint(s.Pieces)
 }
