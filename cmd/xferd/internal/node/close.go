@@ -9,7 +9,9 @@ import (
 // closeOpened closes what New opened, in reverse order. For a node that was
 // never run, and for the end of Run.
 func (n *Node) closeOpened() {
-	if n.receiver != nil {
+	if n.target != nil {
+		n.target.close()
+	} else if n.receiver != nil {
 		_ = n.receiver.Close()
 	}
 	if n.api != nil {
@@ -33,6 +35,9 @@ func (n *Node) closeOpened() {
 		if err := n.fabric.close(); err != nil {
 			n.log.Error("close RDMA devices", "err", err)
 		}
+	}
+	if n.regions != nil {
+		_ = n.regions.Close() // after all that use memory of them
 	}
 	for _, p := range []*bufpool.Pool{n.sendPool, n.recvPool} {
 		if p != nil {

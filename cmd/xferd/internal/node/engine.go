@@ -16,7 +16,7 @@ import (
 // owns, and those that end here.
 type engine struct {
 	*lifecycle.Engine
-	in   *receiver.Receiver
+	in   *target
 	self transfer.NodeID
 }
 
@@ -31,7 +31,7 @@ func (e *engine) List(ctx context.Context, q transfer.Query, after transfer.Posi
 		return nil, mark, err
 	}
 	var out []transfer.Transfer
-	for _, in := range e.in.Incoming() {
+	for _, in := range e.in.incoming() {
 		if t := e.incoming(&in); q.Match(&t) && after.Less(transfer.PositionOf(&t)) {
 			out = append(out, t)
 		}
@@ -46,7 +46,7 @@ func (e *engine) List(ctx context.Context, q transfer.Query, after transfer.Posi
 }
 
 func (e *engine) Incoming(_ context.Context, ref server.IncomingRef) (transfer.Transfer, error) {
-	for _, in := range e.in.Incoming() {
+	for _, in := range e.in.incoming() {
 		if in.UID == ref.UID || ref.UID == (transfer.UID{}) && in.Owner == ref.Owner && in.ID == ref.ID {
 			return e.incoming(&in), nil
 		}
@@ -58,7 +58,7 @@ func (e *engine) Incoming(_ context.Context, ref server.IncomingRef) (transfer.T
 }
 
 func (e *engine) Abandon(ctx context.Context, uid transfer.UID) error {
-	for _, in := range e.in.Incoming() {
+	for _, in := range e.in.incoming() {
 		if in.UID == uid && in.Running {
 			return &transfer.Error{
 				Reason: transfer.BadState, Side: transfer.SideTarget,
@@ -67,7 +67,7 @@ func (e *engine) Abandon(ctx context.Context, uid transfer.UID) error {
 			}
 		}
 	}
-	return e.in.Abandon(ctx, uid)
+	return e.in.files.Abandon(ctx, uid)
 }
 
 // incoming is what this node knows of a transfer that it is the target of.

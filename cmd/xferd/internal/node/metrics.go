@@ -43,7 +43,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	c.transfers(gauge)
 	incoming := map[string]int{"running": 0, "paused": 0, "orphaned": 0}
-	for _, in := range c.n.receiver.Incoming() {
+	for _, in := range c.n.target.incoming() {
 		switch {
 		case in.Paused:
 			incoming["paused"]++

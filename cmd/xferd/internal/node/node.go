@@ -23,6 +23,7 @@ import (
 	"github.com/xferd/xferd/internal/telemetry"
 	"github.com/xferd/xferd/internal/trust"
 	"github.com/xferd/xferd/rdma"
+	"github.com/xferd/xferd/region"
 	"github.com/xferd/xferd/transfer"
 	"github.com/xferd/xferd/transfer/lifecycle"
 	"github.com/xferd/xferd/transfer/receiver"
@@ -68,7 +69,9 @@ type Node struct {
 	verbs    *verbs.Transport // nil without RDMA
 	cluster  *cluster.Cluster
 	dialer   *peer.Dialer
+	regions  *region.Registry
 	receiver *receiver.Receiver
+	target   *target // receiver, and edges into regions
 	engine   *lifecycle.Engine
 	drain    *drainState
 	peers    *peers
@@ -113,6 +116,9 @@ func New(ctx context.Context, c config.Config, o Options) (n *Node, err error) {
 		return n, err
 	}
 	if n.drain, err = loadDrain(n.store); err != nil {
+		return n, err
+	}
+	if n.regions, err = region.Open(ctx, region.Config{Store: n.store, Log: n.log}); err != nil {
 		return n, err
 	}
 	// Two budgets: with one, two nodes that send to each other could each wait
@@ -280,17 +286,18 @@ func (n *Node) assemble(ctx context.Context, o Options) (err error) {
 	}); err != nil {
 		return err
 	}
+	n.target = &target{node: self, files: n.receiver, memory: n.openMemory(acceptors, order)}
 	id := peer.Identity{
 		Node: self, Cluster: n.cfg.Cluster, Incarnation: n.store.Incarnation(), Version: o.Version, Draining: n.drain.on,
 	}
 	n.dialer = &peer.Dialer{Self: id, Credentials: trust.Local(), Lookup: n.lookup}
 	n.peers = &peers{n: n, joined: make(chan struct{})}
 	senders := sender.Config{
-		Node: self, Exports: n.exports.Load, Pool: n.sendPool, Log: n.log,
+		Node: self, Exports: n.exports.Load, Pool: n.sendPool, Log: n.log, Regions: sourceRegions{n.regions, self},
 		Dialers: dialers, NoRDMA: n.fabric.missing,
 	}
 	if n.engine, err = lifecycle.New(ctx, lifecycle.Config{
-		Node: self, Store: n.store, Peers: n.peers, Exports: n.exports.Load, Log: n.log,
+		Node: self, Store: n.store, Peers: n.peers, Exports: n.exports.Load, Log: n.log, Regions: sourceRegions{n.regions, self},
 		NewEdge: func(job sender.Job, link transfer.TargetLink, obs sender.Observer) lifecycle.Edge {
 			return sender.New(senders, job, link, n.meter.observer(obs))
 		},
@@ -303,12 +310,12 @@ func (n *Node) assemble(ctx context.Context, o Options) (err error) {
 	}
 	g := guard{insecure: n.cfg.Insecure, self: self}
 	if n.api, err = server.New(server.Config{
-		Self: self, Engine: &engine{n.engine, n.receiver, self}, Nodes: &nodes{n}, Guard: g,
+		Self: self, Engine: &engine{n.engine, n.target, self}, Nodes: &nodes{n}, Guard: g,
 		Forwarder: forwarder{n.dialer}, Exports: n.exports.Load, Log: n.log,
 	}); err != nil {
 		return err
 	}
-	n.edges = &peer.Server{Self: id, Target: target{n.receiver}, Authorise: g.node}
+	n.edges = &peer.Server{Self: id, Target: n.target, Authorise: g.node}
 	if err := n.metrics.Register(collector{n}); err != nil {
 		return err
 	}

@@ -10,7 +10,6 @@ import (
 	"github.com/xferd/xferd/api/peer"
 	"github.com/xferd/xferd/cluster"
 	"github.com/xferd/xferd/transfer"
-	"github.com/xferd/xferd/transfer/receiver"
 )
 
 // peers reaches the targets of transfers: other nodes by gRPC, this one by a
@@ -47,7 +46,7 @@ func (p *peers) OpenTarget(ctx context.Context, id transfer.NodeID) (transfer.Ta
 	}
 	mine, theirs := transfer.Pipe()
 	p.wg.Go(func() {
-		if err := p.n.receiver.Serve(ctx, receiver.Peer{Node: id, SameNode: true}, theirs); err != nil {
+		if err := p.n.target.serve(ctx, id, true, theirs); err != nil {
 			p.n.log.Debug("edge inside this node ended early", "err", err)
 		}
 	})
@@ -73,13 +72,6 @@ func (p *peers) watch(ctx context.Context) error {
 		p.mu.Unlock()
 	}
 	return nil
-}
-
-// target serves the edges of other nodes.
-type target struct{ r *receiver.Receiver }
-
-func (t target) Serve(ctx context.Context, from transfer.NodeID, link transfer.OwnerLink) error {
-	return t.r.Serve(ctx, receiver.Peer{Node: from}, link)
 }
 
 // forwarder reaches the API of other nodes over the connections of the edges.

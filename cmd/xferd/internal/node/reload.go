@@ -16,6 +16,7 @@ func (n *Node) Reload(c config.Config) error {
 	}
 	n.engine.SetLimits(limits(c))
 	n.receiver.SetMaxIncoming(c.Limits.Incoming)
+	n.target.memory.SetMaxIncoming(c.Limits.Incoming)
 	return n.exports.Swap(x).Close()
 }
 

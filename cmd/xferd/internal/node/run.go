@@ -34,6 +34,7 @@ func (n *Node) Run(ctx context.Context) error {
 		})
 	}
 	background("data plane", n.tcp.Run)
+	background("regions", n.regions.Run)
 	background("membership", func(ctx context.Context) error {
 		err := n.cluster.Run(ctx)
 		if errors.Is(err, cluster.ErrDuplicateNode) {
@@ -86,7 +87,7 @@ func (n *Node) Run(ctx context.Context) error {
 	if !waitFor(&running, stopTimeout) {
 		n.log.Error("transfers did not stop in time; they go on at the next start", "after", stopTimeout)
 	}
-	_ = n.receiver.Close()
+	n.target.close()
 	_ = n.dialer.Close()
 	stopCalls := time.AfterFunc(2*time.Second, func() {
 		n.grpcControl.Stop()
