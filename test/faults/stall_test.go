@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	xferv1 "github.com/xferd/xferd/api/xfer/v1"
 	"github.com/xferd/xferd/test/faults/proxy"
 )
@@ -78,6 +80,21 @@ func TestStalledDataHoldsUpNobodyElse(t *testing.T) {
 	}
 }
 
+// standStill stops a child of this process, and returns when it stands. The signal is for
+// one thread, which tells the others when it gets its turn: until then they go on, on a
+// busy machine for long enough to end a transfer.
+func standStill(pid int) error {
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		return err
+	}
+	for {
+		err := unix.Waitid(unix.P_PID, pid, nil, unix.WSTOPPED|unix.WNOWAIT, nil)
+		if err != unix.EINTR {
+			return err
+		}
+	}
+}
+
 // TestStallEndsByTheWatchdog: what stands still for times.stall fails with STALLED, and
 // the same command goes on when it can.
 func TestStallEndsByTheWatchdog(t *testing.T) {
@@ -92,7 +109,7 @@ func TestStallEndsByTheWatchdog(t *testing.T) {
 			var once sync.Once
 			x := newNetwork(t, proxy.Config{Judge: func(p *proxy.Part) proxy.Verdict {
 				if what == "target" && p.Place == proxy.Payload && p.Chunk >= 2 {
-					once.Do(func() { stopped <- syscall.Kill(<-pid, syscall.SIGSTOP) })
+					once.Do(func() { stopped <- standStill(<-pid) })
 				}
 				return s.judge(p)
 			}}, proxy.Config{}, "--times-stall=2s")

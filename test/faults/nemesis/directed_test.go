@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	xferv1 "github.com/xferd/xferd/api/xfer/v1"
@@ -159,9 +160,14 @@ func parallel(t *testing.T, name string, test func(t *testing.T)) {
 	})
 }
 
+// freeze returns when all threads of the node stand.
 func freeze(t *testing.T, n *node) {
 	t.Helper()
-	if err := n.signal(syscall.SIGSTOP); err != nil {
+	err := n.signal(syscall.SIGSTOP)
+	for done := err != nil; !done; done = err != unix.EINTR {
+		err = unix.Waitid(unix.P_PID, n.now().cmd.Process.Pid, nil, unix.WSTOPPED|unix.WNOWAIT, nil)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 }
