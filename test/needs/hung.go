@@ -45,8 +45,12 @@ func HungAt(t testing.TB, dir string) *Hung {
 		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
 			t.Error(err)
 		}
-		<-h.served // the kernel says that it is gone
-		_ = unix.Close(fd)
+		select {
+		case <-h.served: // the kernel says that it is gone
+			_ = unix.Close(fd)
+		case <-time.After(20 * time.Second):
+			t.Error("somebody still has a file of the hung file system open")
+		}
 	})
 	// The first answer is for the kernel itself.
 	if _, err := os.Stat(dir); err != nil {
