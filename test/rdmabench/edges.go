@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/xferd/xferd/internal/bufpool"
 	"github.com/xferd/xferd/rdma"
 	"github.com/xferd/xferd/test/lab"
@@ -23,10 +25,15 @@ import (
 type edges struct {
 	o        options
 	verify   bool
+	inPlace  bool // from memory that is registered to memory that is, else through slots
 	src, dst *host
-	mem      []byte // what every chunk has
+	mem      []byte // of the source: chunks one after the other, and again
+	to       []byte // of the target, in place
 	epoch    uint64
 }
+
+// regionMiB is the size of the memory of programs.
+const regionMiB = 64
 
 type host struct {
 	*verbs.Transport
@@ -34,16 +41,38 @@ type host struct {
 	send, recv *bufpool.Pool
 }
 
-func newEdges(o options, verify bool) (*edges, error) {
-	e := &edges{o: o, verify: verify, mem: make([]byte, o.chunk<<20)}
+func newEdges(o options, verify, inPlace bool) (e *edges, err error) {
+	e = &edges{o: o, verify: verify, inPlace: inPlace}
+	if inPlace {
+		if e.to, err = region(); err == nil {
+			e.mem, err = region()
+		}
+		if err != nil {
+			return nil, err
+		}
+	} else {
+		e.mem = make([]byte, o.chunk<<20)
+	}
 	for i := range e.mem {
 		e.mem[i] = byte(i * 7 >> 3)
 	}
-	var err error
 	if e.src, err = newHost(o); err == nil {
 		e.dst, err = newHost(o)
 	}
 	return e, err
+}
+
+// region maps memory as that of a program is: a memfd.
+func region() ([]byte, error) {
+	fd, err := unix.MemfdCreate("bench", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	if err := unix.Ftruncate(fd, regionMiB<<20); err != nil {
+		return nil, err
+	}
+	return unix.Mmap(fd, 0, regionMiB<<20, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_POPULATE)
 }
 
 func newHost(o options) (*host, error) {
@@ -91,30 +120,48 @@ func (e *edges) close() {
 	}
 }
 
-// move runs one edge. Its set-up is not measured, as that of ib_write_bw is not.
-func (e *edges) move(ctx context.Context) (run, error) {
+// open brings an edge up. end ends it.
+func (e *edges) open(ctx context.Context, to transport.Sink, chunk int64) (in transport.Incoming, out transport.Outgoing, end func(), err error) {
 	e.epoch++
 	id := transport.Edge{UID: [16]byte{1}, Epoch: e.epoch, Peer: "bench"}
-	in, err := e.dst.Prepare(ctx, id, sink{}, transport.PrepareOptions{Streams: e.o.streams, ChunkSize: int64(e.o.chunk) << 20, Verify: e.verify})
-	if err != nil {
-		return run{}, err
+	prepare := transport.PrepareOptions{Streams: e.o.streams, ChunkSize: chunk, Verify: e.verify}
+	dial := transport.DialOptions{Streams: e.o.streams, ChunkSize: chunk, Verify: e.verify}
+	if e.inPlace {
+		prepare.Memory, dial.Memory = &transport.Memory{Base: e.to}, []*transport.Memory{{Base: e.mem}}
 	}
-	defer in.Close()
+	if in, err = e.dst.Prepare(ctx, id, to, prepare); err != nil {
+		return nil, nil, nil, err
+	}
 	var joined sync.WaitGroup
-	defer joined.Wait()
-	out, err := e.src.Dial(ctx, id, in.Grant(), transport.DialOptions{
-		Streams: e.o.streams, ChunkSize: int64(e.o.chunk) << 20, Verify: e.verify,
-		Control: func(context.Context) (transport.Control, error) {
-			a, b := transporttest.Controls()
-			joined.Go(func() { _ = in.(transport.Joiner).Join(b) })
-			return a, nil
-		},
-	})
+	dial.Control = func(context.Context) (transport.Control, error) {
+		a, b := transporttest.Controls()
+		joined.Go(func() { _ = in.(transport.Joiner).Join(b) })
+		return a, nil
+	}
+	end = func() {
+		if out != nil {
+			_ = out.Close()
+		}
+		_ = in.Close()
+		joined.Wait()
+	}
+	if out, err = e.src.Dial(ctx, id, in.Grant(), dial); err != nil {
+		out = nil
+		end()
+		return nil, nil, nil, err
+	}
+	return in, out, end, nil
+}
+
+// move runs one edge. Its set-up is not measured, as that of ib_write_bw is not.
+func (e *edges) move(ctx context.Context) (run, error) {
+	chunk := int64(e.o.chunk) << 20
+	in, out, end, err := e.open(ctx, sink{e.to, chunk}, chunk)
 	if err != nil {
 		return run{}, err
 	}
-	defer out.Close()
-	f := &feed{left: e.o.mib / e.o.chunk, mem: e.mem}
+	defer end()
+	f := &feed{left: e.o.mib / e.o.chunk, mem: e.mem, chunk: chunk, inPlace: e.inPlace}
 	used, err := meter(func() (time.Duration, error) { return processor(), nil })
 	if err != nil {
 		return run{}, err
@@ -137,10 +184,12 @@ func (e *edges) move(ctx context.Context) (run, error) {
 
 // feed gives chunks of one memory.
 type feed struct {
-	mu   sync.Mutex
-	mem  []byte
-	left int
-	seq  uint64
+	mu      sync.Mutex
+	mem     []byte
+	chunk   int64
+	inPlace bool
+	left    int
+	seq     uint64
 }
 
 func (f *feed) Next(context.Context, int) (*transport.Chunk, error) {
@@ -151,20 +200,40 @@ func (f *feed) Next(context.Context, int) (*transport.Chunk, error) {
 	}
 	f.left--
 	f.seq++
-	n := int64(len(f.mem))
-	return &transport.Chunk{Seq: f.seq, Extents: []transport.Extent{{
-		ExtentHeader: transport.ExtentHeader{Entry: 1, Offset: int64(f.seq) * n, Length: n, Segments: []transport.Range{{Offset: int64(f.seq) * n, Length: n}}},
-		Bodies:       []transport.Body{{Mem: f.mem}},
-	}}}, nil
+	return piece(f.seq, f.mem, f.chunk, f.inPlace), nil
+}
+
+// piece is chunk number seq of n bytes. In place it belongs where it is at the
+// source.
+func piece(seq uint64, mem []byte, n int64, inPlace bool) *transport.Chunk {
+	at := int64(seq) * n % int64(len(mem))
+	x := transport.Extent{
+		ExtentHeader: transport.ExtentHeader{Entry: 1, Offset: int64(seq) * n, Length: n, Segments: []transport.Range{{Offset: int64(seq) * n, Length: n}}},
+		Bodies:       []transport.Body{{Mem: mem[at : at+n]}},
+	}
+	if inPlace {
+		x.Places = []transport.Range{{Offset: at, Length: n}}
+	}
+	return &transport.Chunk{Seq: seq, Extents: []transport.Extent{x}}
 }
 
 func (*feed) Done(*transport.Chunk, []transport.Verdict) {}
 
-// sink takes bytes where they landed.
-type sink struct{}
+// sink takes bytes where they landed: in memory, if there is some.
+type sink struct {
+	to    []byte
+	chunk int64
+}
 
-func (sink) Place(_ context.Context, _ uint64, x []transport.ExtentHeader) ([]transport.Landing, error) {
-	return make([]transport.Landing, len(x)), nil
+func (s sink) Place(_ context.Context, _ uint64, x []transport.ExtentHeader) ([]transport.Landing, error) {
+	l := make([]transport.Landing, len(x))
+	for i := range x {
+		if s.to != nil {
+			at := x[i].Offset % int64(len(s.to))
+			l[i].Mem = [][]byte{s.to[at : at+x[i].Length]}
+		}
+	}
+	return l, nil
 }
 
 func (sink) Landed(_ context.Context, _ uint64, a []transport.Arrival) []transport.Verdict {

@@ -38,17 +38,25 @@ func measure(ctx context.Context, o options) error {
 		r.cpu = r.cpu.less(begin)
 		return r, err
 	}}}
-	for _, verify := range []bool{true, false} {
-		e, err := newEdges(o, verify)
+	var small *edges
+	for i := range 4 {
+		verify, inPlace := i%2 == 0, i < 2
+		e, err := newEdges(o, verify, inPlace)
 		if err != nil {
 			return err
 		}
 		defer e.close()
 		name := "transport, memory to memory"
+		if inPlace {
+			name = "transport, memory in place"
+		}
 		if !verify {
 			name += ", without digests"
 		}
 		all = append(all, &contender{name: name, move: e.move})
+		if verify && inPlace {
+			small = e
+		}
 	}
 	if o.file {
 		f, err := newFiles(o)
@@ -97,7 +105,7 @@ func measure(ctx context.Context, o options) error {
 	fmt.Println("\nCPU time of both ends is that of their processes; the machine's has the kernel's work on packets too.\n" +
 		"That of ib_write_bw is without its start, those of the transport are without the set-up of sessions.\n" +
 		"Crossings are all calls into C: posts, polls and waits.")
-	return nil
+	return latencies(ctx, o, small)
 }
 
 // ratio is empty where so little was moved that only its start was measured.

@@ -34,21 +34,52 @@ func perftest(ctx context.Context, messages int) (r run, err error) {
 // perftestOnce runs ib_write_bw against itself. The rate is its own, of the time in
 // which it moves data; the CPU time is that of both processes, with their start.
 func perftestOnce(ctx context.Context, messages int) (run, error) {
-	args := []string{"-d", os.Getenv(lab.EnvDevice), "-x", "1", "-s", strconv.Itoa(message), "-n", strconv.Itoa(messages), "-F"}
-	// Its programs retry for ever.
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
-	defer cancel()
 	before, err := machine()
 	if err != nil {
 		return run{}, err
 	}
-	var said, out bytes.Buffer
-	server := exec.CommandContext(ctx, "ib_write_bw", args...)
-	server.Stdout, server.Stderr = &said, &said
-	if err := server.Start(); err != nil {
+	out, cpu, err := against(ctx, "ib_write_bw", "-s", strconv.Itoa(message), "-n", strconv.Itoa(messages))
+	if err != nil {
 		return run{}, err
 	}
-	client := exec.CommandContext(ctx, "ib_write_bw", append(args, os.Getenv(lab.EnvAddr))...)
+	after, err := machine()
+	if err != nil {
+		return run{}, err
+	}
+	for line := range strings.Lines(out) {
+		f := strings.Fields(line)
+		if len(f) < 4 || f[0] != strconv.Itoa(message) {
+			continue
+		}
+		mib, err := strconv.ParseFloat(f[3], 64) // its MB are MiB
+		if err == nil && mib == 0 {
+			return run{}, fmt.Errorf("%w:\n%s", errClock, out)
+		}
+		if err != nil || mib < 0 {
+			return run{}, fmt.Errorf("the average %q of\n%s", f[3], out)
+		}
+		r := run{bytes: int64(messages) * message}
+		r.wall = time.Duration(float64(messages) / mib * float64(time.Second))
+		r.cpu = load{cpu, after - before}
+		return r, nil
+	}
+	return run{}, fmt.Errorf("no result in\n%s", out)
+}
+
+// against runs a program of perftest against itself, and returns what its client
+// says and the CPU time of both.
+func against(ctx context.Context, program string, args ...string) (_ string, cpu time.Duration, err error) {
+	args = append([]string{"-d", os.Getenv(lab.EnvDevice), "-x", "1", "-F"}, args...)
+	// Its programs retry for ever.
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	var said, out bytes.Buffer
+	server := exec.CommandContext(ctx, program, args...)
+	server.Stdout, server.Stderr = &said, &said
+	if err := server.Start(); err != nil {
+		return "", 0, err
+	}
+	client := exec.CommandContext(ctx, program, append(args, os.Getenv(lab.EnvAddr))...)
 	client.Stdout, client.Stderr = &out, &out
 	err = exec.CommandContext(ctx, "lab-listening", "18515").Run()
 	if err == nil {
@@ -61,30 +92,9 @@ func perftestOnce(ctx context.Context, messages int) (run, error) {
 		err = serr
 	}
 	if err != nil {
-		return run{}, fmt.Errorf("%w\n%s%s", err, said.Bytes(), out.Bytes())
+		return "", 0, fmt.Errorf("%w\n%s%s", err, said.Bytes(), out.Bytes())
 	}
-	after, err := machine()
-	if err != nil {
-		return run{}, err
-	}
-	for line := range strings.Lines(out.String()) {
-		f := strings.Fields(line)
-		if len(f) < 4 || f[0] != strconv.Itoa(message) {
-			continue
-		}
-		mib, err := strconv.ParseFloat(f[3], 64) // its MB are MiB
-		if err == nil && mib == 0 {
-			return run{}, fmt.Errorf("%w:\n%s", errClock, out.Bytes())
-		}
-		if err != nil || mib < 0 {
-			return run{}, fmt.Errorf("the average %q of\n%s", f[3], out.Bytes())
-		}
-		r := run{bytes: int64(messages) * message}
-		r.wall = time.Duration(float64(messages) / mib * float64(time.Second))
-		r.cpu = load{used(server.ProcessState) + used(client.ProcessState), after - before}
-		return r, nil
-	}
-	return run{}, fmt.Errorf("no result in\n%s", out.Bytes())
+	return out.String(), used(server.ProcessState) + used(client.ProcessState), nil
 }
 
 // overhead is the load of the start of ib_write_bw: that of runs which move next to
