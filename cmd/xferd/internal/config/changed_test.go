@@ -10,7 +10,7 @@ func TestChanged(t *testing.T) {
 	for _, s := range settings {
 		a, b := Default(), Default()
 		// One of these is a value of every key, and the default of none.
-		for _, v := range []string{"11", "11s", "11MB/s", "true", "/new:ro", "another"} {
+		for _, v := range []string{"11", "11s", "11MB/s", "11MB", "true", "/new:ro", "another"} {
 			b = Default()
 			if b.apply(s, v, "test") == nil {
 				break

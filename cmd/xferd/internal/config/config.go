@@ -26,6 +26,7 @@ type Config struct {
 	Labels       map[string]string
 	Transport    Transport
 	BufferMemory int64
+	Regions      Regions
 	Limits       Limits
 	Times        Times
 	Insecure     bool
@@ -57,6 +58,13 @@ type Transport struct {
 	Devices []string
 }
 
+// Regions bound the memory regions of programs.
+type Regions struct {
+	Memory       int64 // bytes of all; 0: half of what the machine has
+	PerPrincipal int64 // bytes of one owner's; 0: no limit of its own
+	Count        int
+}
+
 // Limits bound what a node does at a time.
 type Limits struct {
 	Transfers int   // running as owner
@@ -86,6 +94,7 @@ func Default() Config {
 		Labels:       map[string]string{},
 		Transport:    Transport{Policy: "auto"},
 		BufferMemory: 256 << 20,
+		Regions:      Regions{Count: 10_000},
 		Limits:       Limits{Transfers: 64, Queued: 10_000, Incoming: 64},
 		Times: Times{
 			Stall: 10 * time.Minute, PartialTTL: 168 * time.Hour,
@@ -128,6 +137,13 @@ func duration(get func(*Config) *time.Duration) func(*Config, string) error {
 	}
 }
 
+func size(get func(*Config) *int64) func(*Config, string) error {
+	return func(c *Config, v string) (err error) {
+		*get(c), err = quantity.ParseSize(v)
+		return err
+	}
+}
+
 var settings = []setting{
 	{"name", "node id, stable over restarts; letters, digits, '.', '_' and '-' (default: the short host name)", false, text(func(c *Config) *string { return &c.Name })},
 	{"cluster", "name of the cluster; nodes of other clusters are ignored", false, text(func(c *Config) *string { return &c.Cluster })},
@@ -151,10 +167,10 @@ var settings = []setting{
 		c.Transport.Devices = append(c.Transport.Devices, v)
 		return nil
 	}},
-	{"buffer_memory", "size of the buffers of all transports together, such as 256MiB", false, func(c *Config, v string) (err error) {
-		c.BufferMemory, err = quantity.ParseSize(v)
-		return err
-	}},
+	{"buffer_memory", "size of the buffers of all transports together, such as 256MiB", false, size(func(c *Config) *int64 { return &c.BufferMemory })},
+	{"regions.memory", "size of all memory regions together, such as 64GiB; 0B: half of the machine's memory", false, size(func(c *Config) *int64 { return &c.Regions.Memory })},
+	{"regions.per_principal", "size of the memory regions of one owner; 0B: no limit of its own", false, size(func(c *Config) *int64 { return &c.Regions.PerPrincipal })},
+	{"regions.count", "memory regions at a time", false, count(func(c *Config) *int { return &c.Regions.Count })},
 	{"limits.transfers", "transfers that this node runs at a time as owner", false, count(func(c *Config) *int { return &c.Limits.Transfers })},
 	{"limits.queued", "transfers that may wait on this node", false, count(func(c *Config) *int { return &c.Limits.Queued })},
 	{"limits.incoming", "transfers of other nodes that this node is the target of at a time", false, count(func(c *Config) *int { return &c.Limits.Incoming })},

@@ -1,6 +1,8 @@
 package node
 
 import (
+	"slices"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/xferd/xferd/cluster"
@@ -32,7 +34,7 @@ func (c collector) Describe(ch chan<- *prometheus.Desc) {
 		descIncoming, descBuffers, descNodes, descGossip, descDegraded, descDraining} {
 		ch <- d
 	}
-	for _, d := range rdmaDescs() {
+	for _, d := range slices.Concat(rdmaDescs(), regionDescs) {
 		ch <- d
 	}
 }
@@ -84,6 +86,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	gauge(descDraining, draining)
 	c.rdma(ch)
+	c.regions(ch)
 }
 
 func (c collector) transfers(gauge func(*prometheus.Desc, float64, ...string)) {

@@ -118,7 +118,7 @@ func New(ctx context.Context, c config.Config, o Options) (n *Node, err error) {
 	if n.drain, err = loadDrain(n.store); err != nil {
 		return n, err
 	}
-	if n.regions, err = region.Open(ctx, region.Config{Store: n.store, Log: n.log}); err != nil {
+	if err := n.openRegions(ctx); err != nil {
 		return n, err
 	}
 	// Two budgets: with one, two nodes that send to each other could each wait
@@ -311,7 +311,7 @@ func (n *Node) assemble(ctx context.Context, o Options) (err error) {
 	g := guard{insecure: n.cfg.Insecure, self: self}
 	if n.api, err = server.New(server.Config{
 		Self: self, Engine: &engine{n.engine, n.target, self}, Nodes: &nodes{n}, Guard: g,
-		Forwarder: forwarder{n.dialer}, Exports: n.exports.Load, Log: n.log,
+		Forwarder: forwarder{n.dialer}, Regions: n.regions, Exports: n.exports.Load, Log: n.log,
 	}); err != nil {
 		return err
 	}
@@ -323,6 +323,9 @@ func (n *Node) assemble(ctx context.Context, o Options) (err error) {
 	n.grpcControl = n.api.NewGRPC(server.ListenOptions{Extra: creds})
 	n.edges.Register(n.grpcControl)
 	n.grpcSocket = n.api.NewGRPC(server.ListenOptions{Reflection: true, Extra: creds})
+	if n.socket != nil {
+		n.socket = newSocket(n.socket, n.serveProgram)
+	}
 	return nil
 }
 
