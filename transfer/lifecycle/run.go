@@ -116,6 +116,11 @@ func (j *job) attempt(ctx context.Context, w *watchdog) (moved bool, err error) 
 		return obs.moved(), storeError(err, j.e.cfg.Node)
 	}
 	if e := w.given(); e != nil && runErr != nil {
+		if summary.Unanswered != "" {
+			said := *e
+			said.Err = fmt.Errorf("%w; %s", e.Err, summary.Unanswered)
+			e = &said
+		}
 		return obs.moved(), e
 	}
 	if runErr != nil {

@@ -85,7 +85,9 @@ func (e *Edge) moveData(ctx context.Context) error {
 func (e *Edge) session(ctx context.Context) error {
 	names := e.names()
 	e.out.post(&transfer.PrepareData{Transports: names, Streams: e.streams()})
+	answered := e.asks("PrepareData")
 	ready, err := await(ctx, e.ready)
+	answered()
 	if err != nil {
 		return err
 	}

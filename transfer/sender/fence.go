@@ -24,7 +24,9 @@ func (e *Edge) fence(ctx context.Context) (landed bool, err error) {
 	}
 	e.mu.Unlock()
 	e.out.post(&transfer.FenceData{Asked: asked})
+	answered := e.asks("FenceData")
 	m, err := await(ctx, e.fenced)
+	answered()
 	if err != nil {
 		return false, err
 	}

@@ -155,6 +155,7 @@ func (e *Edge) drive(ctx context.Context, work *sync.WaitGroup) (opened bool, er
 		return true, context.Cause(ctx)
 	}
 	failpoint.Hit("sender/finish")
+	defer e.asks("Finish")()
 	e.out.post(&transfer.Finish{})
 	failpoint.Hit("sender/finish-sent")
 	for {

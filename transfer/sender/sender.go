@@ -99,6 +99,9 @@ type Summary struct {
 	// that ended early. It is 0 where the target said nothing: then it may hold
 	// the destination.
 	Confirmed transfer.End
+	// Unanswered is what the target owed when the edge was stopped, for people: it may
+	// answer pings and go no further. It is empty where it owed nothing.
+	Unanswered string
 	// Refused: the target did not open the edge. What it held before it holds
 	// still.
 	Refused  bool
@@ -189,6 +192,8 @@ type Edge struct {
 	maxRate   int64
 	used      string // transport
 	summary   Summary
+	asked     string        // the message whose answer is waited for, or ""
+	askedAt   time.Duration // since began
 	allIn     chan struct{} // closed when the scan is done and all results are in
 	allInDone bool
 
@@ -241,6 +246,7 @@ func (e *Edge) Stop(end transfer.End) {
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		e.noMore = true
+		e.summary.Unanswered = e.unansweredLocked()
 		e.work.Broadcast()
 		e.credit.Broadcast()
 	})
