@@ -22,7 +22,9 @@ func (l *landing) run() error {
 						l.in.stats.Streams.Add(1)
 						first = false
 					}
-					if err := l.land(a); err != nil {
+					err := l.land(a)
+					l.working.Add(-1)
+					if err != nil {
 						l.fail(err)
 						return
 					}

@@ -36,6 +36,14 @@ func sealCell(cell []byte, epoch uint64, generation uint16, head, tail int, data
 	checksum(cell)
 }
 
+// smallChunk is the size of a chunk up to which the time that it takes counts, and
+// not the rate.
+const smallChunk = 64 << 10
+
+// small reports whether a cell says that its chunk is small. Nothing is believed of
+// it yet.
+func small(cell []byte) bool { return binary.LittleEndian.Uint64(cell[32:]) <= smallChunk }
+
 // checksum closes the fixed part of a cell.
 func checksum(cell []byte) {
 	binary.LittleEndian.PutUint32(cell[4:], crc32.Checksum(cell[8:cellFixed], castagnoli))

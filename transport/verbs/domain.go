@@ -1,7 +1,6 @@
 package verbs
 
 import (
-	"context"
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
@@ -30,6 +29,9 @@ type domain struct {
 	// outstanding completions of requests that were posted: of sends that are
 	// signaled, and of receives.
 	outstanding atomic.Int64
+
+	alone bool // the completion that is being taken came alone; of watch
+	eager bool // what comes next is waited for with more patience; of watch
 
 	stopped bool // all queue pairs are in Error
 }
@@ -120,56 +122,6 @@ func (d *domain) register(mem []byte, access rdma.Access) (*rdma.MemoryRegion, e
 		d.regions = append(d.regions, m)
 	}
 	return m, err
-}
-
-// spin is how often an empty queue is looked at, at the most, before the goroutine
-// parks. A completion that comes within it costs no event. Each time that none did
-// it is half as often, down to once: on a device whose completions are far apart
-// the looks would only cost.
-const spin = 64
-
-// watch takes completions until ctx ends or the queue is lost. take is called
-// for each, in order.
-func (d *domain) watch(ctx context.Context, take func(*rdma.WorkCompletion)) error {
-	var wcs [32]rdma.WorkCompletion
-	empty, looks, armed := 0, spin, false
-	for {
-		n, err := d.cq.Poll(wcs[:])
-		d.account.polls.Add(1)
-		if err != nil {
-			return err
-		}
-		for i := range wcs[:n] {
-			take(&wcs[i])
-		}
-		switch {
-		case n > 0:
-			d.account.completions.Add(int64(n))
-			if empty > 0 { // it paid
-				looks = spin
-			}
-			empty, armed = 0, false
-		case empty < looks:
-			empty++
-		case !armed:
-			// What came before this gives no event: one more look.
-			if err := d.cq.RequestNotify(false); err != nil {
-				return err
-			}
-			d.account.notifies.Add(1)
-			armed = true
-		default:
-			if err := d.channel.Wait(ctx); err != nil {
-				return err
-			}
-			d.account.waits.Add(1)
-			looks = max(looks/2, 1)
-			empty, armed = 0, false
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-	}
 }
 
 // stop moves the queue pairs to Error, so that everything posted completes and

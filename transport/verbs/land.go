@@ -30,6 +30,8 @@ type landing struct {
 	granted atomic.Int32 // slots, from 0 on, that the source may use
 	probes  chan int
 	work    chan arrived
+	working atomic.Int32 // chunks that were given to work and are not done
+	direct  atomic.Bool  // one was taken without it
 
 	ctx    context.Context // of the session: ends with the edge, or what broke it
 	cancel context.CancelCauseFunc
@@ -101,7 +103,8 @@ func (l *landing) receive(d *domain, pair int) error {
 }
 
 // take handles a completion. It is called by the goroutine of a domain and does
-// not block: there are never more announcements than slots.
+// not block: there are never more announcements than slots. The sink may, while
+// nothing else is to be done.
 func (l *landing) take(d *domain, wc *rdma.WorkCompletion) {
 	d.outstanding.Add(-1)
 	if err := wc.Err(); err != nil {
@@ -132,7 +135,21 @@ func (l *landing) take(d *domain, wc *rdma.WorkCompletion) {
 		return
 	}
 	l.signs.owe()
-	l.work <- arrived{l.slots[slot], generation, d}
+	a := arrived{l.slots[slot], generation, d}
+	if l.inPlace {
+		// A small one that comes alone is faster looked at than handed on.
+		if d.eager = small(a.slot.cell); d.eager && d.alone && l.working.Load() == 0 {
+			if !l.direct.Swap(true) {
+				l.in.stats.Streams.Add(1)
+			}
+			if err := l.land(a); err != nil {
+				l.fail(err)
+			}
+			return
+		}
+	}
+	l.working.Add(1)
+	l.work <- a
 }
 
 // begin takes the slot from the source, if it owns this generation of it.
