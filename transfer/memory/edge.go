@@ -25,6 +25,8 @@ type edge struct {
 
 	ctx    context.Context // ends with the edge
 	cancel context.CancelCauseFunc
+	busy   context.Context // of work; ends when the edge is brought to an early end
+	rest   context.CancelFunc
 	over   chan struct{} // closed when nothing of the edge runs any more
 	work   sync.WaitGroup
 
@@ -139,8 +141,11 @@ func (e *edge) answerPings(inbox <-chan transfer.ToTarget, ended <-chan struct{}
 // only then anybody is told.
 func (e *edge) end(end *ending) {
 	err := e.fence()
-	e.cancelWork(end)
+	if end.err != nil {
+		e.rest() // a commit that an Abort crosses comes to its end: it is the quicker way
+	}
 	e.work.Wait()
+	e.rest()
 	if e.w != nil {
 		if cerr := e.w.Close(); cerr != nil {
 			// What it could not store it stores with the next change.
@@ -155,14 +160,6 @@ func (e *edge) end(end *ending) {
 	}
 	if end.finished != nil {
 		end.finished.Stats = e.stats
-	}
-}
-
-// cancelWork ends a commit that is not needed any more. One that an Abort crosses is
-// let come to its end: it is the quicker way.
-func (e *edge) cancelWork(end *ending) {
-	if end.err != nil {
-		e.cancel(end.err)
 	}
 }
 

@@ -208,7 +208,7 @@ func (e *edge) check(r *transfer.Result) error {
 	if kind == "" {
 		return nil
 	}
-	sum, err := e.content(e.ctx, kind)
+	sum, err := e.content(e.busy, kind)
 	if err != nil {
 		return err
 	}

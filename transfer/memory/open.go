@@ -108,6 +108,7 @@ func (t *Target) open(ctx context.Context, cancel context.CancelCauseFunc, p Pee
 		t: t, peer: p, m: m, layout: layout, w: w, since: time.Now(), ctx: ctx, cancel: cancel, over: make(chan struct{}),
 		log: t.log.With("transfer", transfer.Name(m.Owner, m.ID), "uid", m.UID.String(), "epoch", m.Epoch),
 	}
+	e.busy, e.rest = context.WithCancel(ctx)
 	e.entry.init(layout.Size(), m.Options.ChunkSize)
 	t.mu.Lock()
 	t.epochs.Open(epochKey(m), m.Epoch)
