@@ -47,8 +47,12 @@ func timeoutOf(method string) time.Duration {
 
 func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) (err error) {
 	defer func() {
-		if p := recover(); p != nil {
-			err = s.panicked(info.FullMethod, p)
+		// An edge of a transfer lives in the stream of another node: what it had in
+		// memory may be wrong, and the process ends.
+		if ours(info.FullMethod) {
+			if p := recover(); p != nil {
+				err = s.panicked(info.FullMethod, p)
+			}
 		}
 		if err != nil {
 			err = s.status(ss.Context(), info.FullMethod, err)
@@ -71,8 +75,8 @@ type streamWithContext struct {
 
 func (s *streamWithContext) Context() context.Context { return s.ctx }
 
-// panicked turns a panic of a handler into INTERNAL. Handlers hold no state that
-// a panic could leave half changed; the engine does not run in them.
+// panicked turns a panic of a handler into INTERNAL. Handlers of the API hold no state
+// that a panic could leave half changed; the engine does not run in them.
 func (s *Server) panicked(method string, p any) error {
 	s.cfg.Log.Error("handler panicked", "method", method, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 	return &transfer.Error{

@@ -7,8 +7,8 @@ package failpoint
 
 // What a process with failpoints is told by its environment, as it starts.
 const (
-	// Plan says what is done at which points: orders NAME:N:kill and
-	// NAME:N:hold=FILE, separated by semicolons. NAME is that of a point, or * for
+	// Plan says what is done at which points: orders NAME:N:kill,
+	// NAME:N:panic and NAME:N:hold=FILE, separated by semicolons. NAME is that of a point, or * for
 	// any; N counts from 1. To hold is to make the file and to wait until somebody
 	// removes it.
 	Plan = "XFERD_FAILPOINT"

@@ -14,6 +14,8 @@ type order struct {
 	name string // "*": of any point
 	n    int
 	hold string // a file to make, and to wait for somebody to remove it; "": die
+	// panics says that the goroutine which passes panics, instead of a death.
+	panics bool
 }
 
 // set is what a process does at its points.
@@ -43,8 +45,8 @@ func parse(plan string) (*set, error) {
 		o := order{name: name, n: n}
 		if file, ok := strings.CutPrefix(action, "hold="); ok && file != "" {
 			o.hold = file
-		} else if action != "kill" {
-			return nil, fmt.Errorf("order %q: the action is neither kill nor hold=FILE", part)
+		} else if o.panics = action == "panic"; !o.panics && action != "kill" {
+			return nil, fmt.Errorf("order %q: the action is none of kill, panic and hold=FILE", part)
 		}
 		s.orders = append(s.orders, o)
 	}
@@ -63,6 +65,10 @@ func (s *set) hit(name string) {
 	for _, o := range s.orders {
 		if !(o.name == name && o.n == s.counts[name] || o.name == "*" && o.n == s.total) {
 			continue
+		}
+		if o.panics {
+			s.mu.Unlock()
+			panic("failpoint " + name)
 		}
 		if held = o.hold; held == "" {
 			s.die()

@@ -42,6 +42,23 @@ func TestOrders(t *testing.T) {
 	}
 }
 
+func TestPanic(t *testing.T) {
+	s, err := parse("a:2:panic")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.hit("a")
+	func() {
+		defer func() {
+			if p := recover(); p != "failpoint a" {
+				t.Errorf("panic %v", p)
+			}
+		}()
+		s.hit("a")
+	}()
+	s.hit("a") // others pass
+}
+
 func TestTraceAndHold(t *testing.T) {
 	dir := t.TempDir()
 	held, trace := filepath.Join(dir, "held"), filepath.Join(dir, "trace")

@@ -153,6 +153,11 @@ func (n *node) kill() {
 	_ = n.conn.Close()
 }
 
+// panicked says whether a failpoint ended the node by a panic.
+func (n *node) panicked() bool {
+	return n.cmd.ProcessState.ExitCode() == 2 && strings.Contains(n.text(), "panic: failpoint ")
+}
+
 // judgeDeath tells of an end that no failpoint made.
 func (n *node) judgeDeath() error {
 	ws, ok := n.cmd.ProcessState.Sys().(syscall.WaitStatus)

@@ -100,7 +100,7 @@ func (p *plan) holds() bool {
 // kills is how many deaths the plan asks for.
 func (p *plan) kills() (n int) {
 	for _, o := range p.orders {
-		n += strings.Count(strings.Join(o, " "), ":kill")
+		n += strings.Count(strings.Join(o, " "), ":kill") + strings.Count(strings.Join(o, " "), ":panic")
 	}
 	for _, in := range p.inject {
 		n += strings.Count(in, "=KILL")
@@ -202,8 +202,10 @@ func (x *run) begin(i int) error {
 func (x *run) died(i int) error {
 	x.deaths++
 	n := x.nodes[i]
-	if err := errors.Join(n.judgeDeath(), n.health()); err != nil {
-		return err
+	if !n.panicked() {
+		if err := errors.Join(n.judgeDeath(), n.health()); err != nil {
+			return err
+		}
 	}
 	_ = n.conn.Close()
 	if err := whole(x.dst, x.s.before, x.s.after); err != nil {
