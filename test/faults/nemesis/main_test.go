@@ -1,6 +1,7 @@
 package nemesis
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"os"
@@ -53,15 +54,19 @@ func all(m *testing.M) int {
 		os.RemoveAll(scratch)
 	}
 	defer clean()
-	stop := make(chan os.Signal, 1)
-	signal.Notify(stop, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	// As long as the process is there.
+	ctx, _ := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	built := make(chan struct{})
 	go func() { // ends with the process
-		<-stop
+		<-ctx.Done()
+		<-built // else it would leave what it built
 		clean()
 		os.Exit(130)
 	}()
 	program = filepath.Join(scratch, "xferd")
-	if out, err := exec.Command("go", "build", "-trimpath", "-o", program, "github.com/xferd/xferd/cmd/xferd").CombinedOutput(); err != nil {
+	out, err := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", program, "github.com/xferd/xferd/cmd/xferd").CombinedOutput()
+	close(built)
+	if err != nil {
 		fmt.Fprintf(os.Stderr, "nemesis: go build: %v\n%s", err, out)
 		return 1
 	}
