@@ -7,9 +7,9 @@ import (
 	"github.com/xferd/xferd/transport"
 )
 
-// maxSessions is how many sessions an owner may begin on one data plane. It needs
+// MaxSessions is how many sessions an owner may begin on one data plane. It needs
 // one: what it was granted works once, and each costs a goroutine for a while.
-const maxSessions = 4
+const MaxSessions = 4
 
 // Joined is a data plane at the target that is set up over the control stream: it
 // hands the messages of its sessions to them. But for Close it is used by one
@@ -42,8 +42,8 @@ func (j *Joined) Take(m *DataControl) (last uint32, err error) {
 	case link != nil:
 	case m.Session <= j.last:
 		return j.last, nil // it crossed the end of its session
-	case len(j.links) == maxSessions:
-		return j.last, fmt.Errorf("more than %d sessions", maxSessions)
+	case len(j.links) == MaxSessions:
+		return j.last, fmt.Errorf("more than %d sessions", MaxSessions)
 	default:
 		link = NewDataLink(m.Session, j.post)
 		j.links[m.Session] = link

@@ -152,9 +152,9 @@ func (l *loop) handle(m transfer.ToTarget) *ending {
 		l.fence()
 		l.out.post(&transfer.DataFenced{Landed: l.landed(m.Asked)})
 	case *transfer.DataControl:
-		if j, ok := l.incoming.(*joined); ok {
-			err := j.control(m)
-			l.session = j.last
+		if j, ok := l.incoming.(*transfer.Joined); ok {
+			last, err := j.Take(m)
+			l.session = last
 			if err != nil {
 				return l.broken("data plane: %w", err)
 			}
@@ -256,9 +256,7 @@ func (l *loop) prepareData(m *transfer.PrepareData) {
 			fail(reason, fmt.Errorf("prepare %s: %w", name, err))
 			return
 		}
-		if j, ok := in.(transport.Joiner); ok {
-			in = &joined{Incoming: in, joiner: j, last: l.session, links: map[uint32]*transfer.DataLink{}, post: func(m *transfer.DataControl) { l.out.post(m) }}
-		}
+		in = transfer.Join(in, l.session, func(m *transfer.DataControl) { l.out.post(m) })
 		l.incoming = in
 		l.out.post(&transfer.DataReady{Grant: in.Grant(), Why: why})
 		return

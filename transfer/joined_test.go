@@ -1,4 +1,4 @@
-package receiver
+package transfer_test
 
 import (
 	"context"
@@ -11,10 +11,13 @@ import (
 
 // patient is a data plane whose sessions never hear what they wait for.
 type patient struct {
-	*fakeIncoming
 	mu     sync.Mutex
 	joined int
 }
+
+func (p *patient) Grant() transport.Grant { return transport.Grant{} }
+func (p *patient) Stats() transport.Stats { return transport.Stats{} }
+func (p *patient) Close() error           { return nil }
 
 func (p *patient) Join(c transport.Control) error {
 	defer c.Close()
@@ -29,22 +32,22 @@ func (p *patient) Join(c transport.Control) error {
 }
 
 func TestOwnerBeginsSessionsWithoutEnd(t *testing.T) {
-	p := &patient{fakeIncoming: &fakeIncoming{a: &fakeAcceptor{}}}
-	j := &joined{Incoming: p, joiner: p, links: map[uint32]*transfer.DataLink{}, post: func(*transfer.DataControl) {}}
+	p := &patient{}
+	j := transfer.Join(p, 0, func(*transfer.DataControl) {}).(*transfer.Joined)
 	var err error
 	for n := uint32(1); err == nil && n < 100; n++ {
-		err = j.control(&transfer.DataControl{Session: n, Body: []byte("c")})
+		_, err = j.Take(&transfer.DataControl{Session: n, Body: []byte("c")})
 	}
 	if err == nil {
 		t.Error("as many as it likes")
 	}
-	if err := j.control(&transfer.DataControl{Session: 1, Body: []byte("c")}); err != nil {
-		t.Errorf("the first one: %v", err)
+	if last, err := j.Take(&transfer.DataControl{Session: 1, Body: []byte("c")}); err != nil || last != transfer.MaxSessions {
+		t.Errorf("the first one: %v, after session %d", err, last)
 	}
 	if err := j.Close(); err != nil {
 		t.Error(err)
 	}
-	if p.joined > maxSessions {
+	if p.joined > transfer.MaxSessions {
 		t.Errorf("%d sessions", p.joined)
 	}
 }
