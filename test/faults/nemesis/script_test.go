@@ -160,11 +160,12 @@ func TestScriptCanBeRepeated(t *testing.T) {
 		}
 		return b.String()
 	}
-	if text(1) != text(1) || text(1) == text(2) {
+	first := text(1)
+	if again, other := text(1), text(2); first != again || first == other {
 		t.Error("a script does not follow from its seed")
 	}
 	for _, what := range []string{"partition", "cut", "loss", "reset", "refuse", "rate", "freeze", "kill"} {
-		if !strings.Contains(text(1), ": "+what) {
+		if !strings.Contains(first, ": "+what) {
 			t.Errorf("in five minutes there is no %s", what)
 		}
 	}
