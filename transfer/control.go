@@ -69,6 +69,7 @@ type Options struct {
 	Streams    int
 	Digest     DigestKind
 	Expected   []byte // see Spec
+	Prepared   bool
 }
 
 // Entries continues the manifest. The owner never has more entries without a

@@ -173,6 +173,7 @@ type Spec struct {
 	Delete     bool
 	MaxDelete  *int64 // nil: the larger of 100 and a tenth of the destination's entries
 	Verify     Verify
+	Prepared   bool // posted many times; see Posts
 	Digest     DigestKind
 	Expected   []byte // with Digest: what that of the one file has to be; nil: anything
 	Durability Durability

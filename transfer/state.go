@@ -153,6 +153,7 @@ type Transfer struct {
 	Content string
 	// Generation is that of the region which the transfer wrote, as in its Result.
 	Generation uint64
+	Posts      Posts // of a prepared transfer
 	Epoch      uint64
 }
 

@@ -104,7 +104,7 @@ func decodeOpen(p *peerv1.Open) (*transfer.Open, error) {
 			Update: o.GetUpdate(), NoClobber: o.GetNoClobber(), Force: o.GetForce(), DryRun: o.GetDryRun(),
 			Delete: o.GetDelete(), Chmod: o.GetChmod(), Verify: transfer.Verify(o.GetVerify()),
 			Durability: transfer.Durability(o.GetDurability()), ChunkSize: o.GetChunkSize(), Streams: int(o.GetStreams()),
-			Digest: transfer.DigestKind(o.GetDigest()), Expected: o.GetExpectedDigest(),
+			Digest: transfer.DigestKind(o.GetDigest()), Expected: o.GetExpectedDigest(), Prepared: o.GetPrepared(),
 		},
 	}
 	if o != nil {

@@ -70,7 +70,7 @@ func encodeOpen(m *transfer.Open) *peerv1.Open {
 			Force: o.Force, DryRun: o.DryRun, Delete: o.Delete, MaxDelete: o.MaxDelete,
 			ChownUid: o.ChownUID, ChownGid: o.ChownGID, Chmod: o.Chmod, Verify: string(o.Verify),
 			Durability: string(o.Durability), ChunkSize: o.ChunkSize, Streams: int32(o.Streams),
-			Digest: string(o.Digest), ExpectedDigest: o.Expected,
+			Digest: string(o.Digest), ExpectedDigest: o.Expected, Prepared: o.Prepared,
 		},
 	}
 	for _, s := range m.Sources {

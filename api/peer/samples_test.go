@@ -36,7 +36,7 @@ func toTargetSamples() []transfer.ToTarget {
 				Force: true, DryRun: true, Delete: true, MaxDelete: &maxDelete,
 				Filters:  []transfer.FilterRule{{Include: true, Pattern: "*.\xff"}, {Pattern: "*"}},
 				ChownUID: &uid, ChownGID: &gid, Chmod: "u+w", Verify: transfer.VerifyStore, Durability: transfer.DurabilityNone,
-				ChunkSize: 1 << 20, Streams: 4, Digest: transfer.DigestXXH3, Expected: []byte{0, 255},
+				ChunkSize: 1 << 20, Streams: 4, Digest: transfer.DigestXXH3, Expected: []byte{0, 255}, Prepared: true,
 			},
 			ValidateOnly: true, BytesHint: 1 << 50, EntriesHint: 9,
 		},

@@ -39,6 +39,7 @@ func transferOut(t *transfer.Transfer, full bool) *xferv1.Transfer {
 		Digest:              digestOut(t.Digest),
 		ContentDigest:       bytesOut(t.Content),
 		CancelledBy:         text(t.CancelledBy),
+		Posts:               postsOut(t),
 	}
 	if t.Generation != 0 {
 		m.Generation = new(t.Generation)
@@ -70,6 +71,7 @@ func specOut(s *transfer.Spec, full bool) *xferv1.TransferSpec {
 		Delete:         s.Delete,
 		MaxDelete:      s.MaxDelete,
 		Verify:         verifies.out(s.Verify),
+		Prepared:       s.Prepared,
 		Digest:         digestKinds.out(s.Digest),
 		ExpectedDigest: s.Expected,
 		Durability:     durabilities.out(s.Durability),

@@ -35,7 +35,7 @@ func specIn(m *xferv1.TransferSpec) (transfer.Spec, error) {
 		DryRun: m.GetDryRun(), Delete: m.GetDelete(), MaxDelete: m.MaxDelete,
 	}
 	for _, step := range []func(*xferv1.TransferSpec, *transfer.Spec) error{
-		nodesIn, wordsIn, numbersIn, preserveIn, filtersIn, endpointsIn, expectedIn, combinationsIn,
+		nodesIn, wordsIn, numbersIn, preserveIn, filtersIn, endpointsIn, expectedIn, combinationsIn, preparedIn,
 	} {
 		if err := step(m, &s); err != nil {
 			return transfer.Spec{}, err

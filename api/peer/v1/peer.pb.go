@@ -1124,8 +1124,14 @@ type Options struct {
 	Digest string `protobuf:"bytes,17,opt,name=digest,proto3" json:"digest,omitempty"`
 	// What that of the one file has to be; empty: anything.
 	ExpectedDigest []byte `protobuf:"bytes,18,opt,name=expected_digest,json=expectedDigest,proto3" json:"expected_digest,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// The edge has no manifest: entries 0, 1, 2 and so on are the posts of a prepared
+	// transfer into a region, one after the other, each of all the ranges. The bytes of
+	// the next one come after the result of the one before, which the target commits
+	// when all of it landed. An entry that fails is given up, with EntryGiveUp, and is
+	// followed by the next one all the same.
+	Prepared      bool `protobuf:"varint,19,opt,name=prepared,proto3" json:"prepared,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Options) Reset() {
@@ -1282,6 +1288,13 @@ func (x *Options) GetExpectedDigest() []byte {
 		return x.ExpectedDigest
 	}
 	return nil
+}
+
+func (x *Options) GetPrepared() bool {
+	if x != nil {
+		return x.Prepared
+	}
+	return false
 }
 
 // FilterRule is one line of the include and exclude list.
@@ -3048,7 +3061,7 @@ const file_peer_v1_peer_proto_rawDesc = "" +
 	"\frange_length\x18\x11 \x03(\x12R\vrangeLength\x12\x1f\n" +
 	"\vmore_ranges\x18\x12 \x01(\bR\n" +
 	"moreRanges\x12\x14\n" +
-	"\x05again\x18\x13 \x01(\bR\x05again\"\xc7\x04\n" +
+	"\x05again\x18\x13 \x01(\bR\x05again\"\xe3\x04\n" +
 	"\aOptions\x12\x1a\n" +
 	"\bpreserve\x18\x01 \x01(\rR\bpreserve\x12\x18\n" +
 	"\acompare\x18\x02 \x01(\tR\acompare\x12\x16\n" +
@@ -3073,7 +3086,8 @@ const file_peer_v1_peer_proto_rawDesc = "" +
 	"chunk_size\x18\x0f \x01(\x03R\tchunkSize\x12\x18\n" +
 	"\astreams\x18\x10 \x01(\x05R\astreams\x12\x16\n" +
 	"\x06digest\x18\x11 \x01(\tR\x06digest\x12'\n" +
-	"\x0fexpected_digest\x18\x12 \x01(\fR\x0eexpectedDigestB\r\n" +
+	"\x0fexpected_digest\x18\x12 \x01(\fR\x0eexpectedDigest\x12\x1a\n" +
+	"\bprepared\x18\x13 \x01(\bR\bpreparedB\r\n" +
 	"\v_max_deleteB\f\n" +
 	"\n" +
 	"_chown_uidB\f\n" +

@@ -298,6 +298,12 @@ const (
 	Reason_REASON_REGION_FD Reason = 69
 	// The memory region was deleted, or its lease ended, while it was in use.
 	Reason_REASON_REGION_GONE Reason = 70
+	// Nobody posted a prepared transfer, and nobody was there to, for the stall timeout.
+	Reason_REASON_POSTS_IDLE Reason = 71
+	// Another call posts this prepared transfer.
+	Reason_REASON_POSTS_BUSY Reason = 72
+	// More posts are without an answer than may be.
+	Reason_REASON_POSTS_LIMIT Reason = 73
 )
 
 // Enum value maps for Reason.
@@ -374,6 +380,9 @@ var (
 		68: "REASON_REGION_QUARANTINED",
 		69: "REASON_REGION_FD",
 		70: "REASON_REGION_GONE",
+		71: "REASON_POSTS_IDLE",
+		72: "REASON_POSTS_BUSY",
+		73: "REASON_POSTS_LIMIT",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":            0,
@@ -447,6 +456,9 @@ var (
 		"REASON_REGION_QUARANTINED":     68,
 		"REASON_REGION_FD":              69,
 		"REASON_REGION_GONE":            70,
+		"REASON_POSTS_IDLE":             71,
+		"REASON_POSTS_BUSY":             72,
+		"REASON_POSTS_LIMIT":            73,
 	}
 )
 
@@ -601,7 +613,7 @@ const file_xfer_v1_reasons_proto_rawDesc = "" +
 	"\x14STATUS_CODE_INTERNAL\x10\r\x12\x1b\n" +
 	"\x17STATUS_CODE_UNAVAILABLE\x10\x0e\x12\x19\n" +
 	"\x15STATUS_CODE_DATA_LOSS\x10\x0f\x12\x1f\n" +
-	"\x1bSTATUS_CODE_UNAUTHENTICATED\x10\x10*\xe18\n" +
+	"\x1bSTATUS_CODE_UNAUTHENTICATED\x10\x10*\xf8:\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x97\x01\n" +
 	"\x13REASON_INVALID_SPEC\x10\x01\x1a~\xc2\xd0\x18z\b\x03\x10\x02\"tThe request is not valid: a field is missing, out of its range, or contradicts another. The message names the field.\x12\x9b\x01\n" +
@@ -694,7 +706,13 @@ const file_xfer_v1_reasons_proto_rawDesc = "" +
 	"\x17REASON_REGION_NO_MEMORY\x10C\x1an\xc2\xd0\x18j\b\b\x10\b\"dThe memory of a region can not be had: the machine, its huge pages or the NUMA node have not enough.\x12\x99\x01\n" +
 	"\x19REASON_REGION_QUARANTINED\x10D\x1az\xc2\xd0\x18v\b\t\x10\x04\"pA device could not be stopped from writing the memory region: nobody can use it until its node is started again.\x12\x83\x01\n" +
 	"\x10REASON_REGION_FD\x10E\x1am\xc2\xd0\x18i\b\x03\x10\x02\"cWhat was offered as memory of a region is no sealed memfd of its size that can be read and written.\x12i\n" +
-	"\x12REASON_REGION_GONE\x10F\x1aQ\xc2\xd0\x18M\b\t\x10\x04\"GThe memory region was deleted, or its lease ended, while it was in use.:Y\n" +
+	"\x12REASON_REGION_GONE\x10F\x1aQ\xc2\xd0\x18M\b\t\x10\x04\"GThe memory region was deleted, or its lease ended, while it was in use.\x12s\n" +
+	"\x11REASON_POSTS_IDLE\x10G\x1a\\\xc2\xd0\x18X\b\n" +
+	"\x10\x01\"RNobody posted a prepared transfer, and nobody was there to, for the stall timeout.\x12M\n" +
+	"\x11REASON_POSTS_BUSY\x10H\x1a6\xc2\xd0\x182\b\t\x10\n" +
+	"\x18\x01\"*Another call posts this prepared transfer.\x12Q\n" +
+	"\x12REASON_POSTS_LIMIT\x10I\x1a9\xc2\xd0\x185\b\b\x10\n" +
+	"\x18\x01\"-More posts are without an answer than may be.:Y\n" +
 	"\vreason_info\x12!.google.protobuf.EnumValueOptions\x18\x88\x8a\x03 \x01(\v2\x13.xfer.v1.ReasonInfoR\n" +
 	"reasonInfoB+Z)github.com/xferd/xferd/api/xfer/v1;xferv1b\x06proto3"
 

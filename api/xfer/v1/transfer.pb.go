@@ -1095,6 +1095,12 @@ type TransferSpec struct {
 	// long as that kind is. A file with another one fails with CHECKSUM_MISMATCH
 	// before it is published. The source is then one file, or pieces.
 	ExpectedDigest []byte `protobuf:"bytes,37,opt,name=expected_digest,json=expectedDigest,proto3" json:"expected_digest,omitempty"`
+	// Plan once, post many times: the transfer moves nothing by itself. When it runs,
+	// its data path stands and the memory is registered, and each post of PostTransfer
+	// sends all of its ranges once. Sources and destination are memory regions. It ends
+	// by FinishTransfer, a cancel, its deadline, or when nobody posts any more. Not
+	// with dry_run or digest.
+	Prepared bool `protobuf:"varint,38,opt,name=prepared,proto3" json:"prepared,omitempty"`
 	// Class of admission. Default: normal. UpdateTransfer can change it.
 	Priority Priority `protobuf:"varint,40,opt,name=priority,proto3,enum=xfer.v1.Priority" json:"priority,omitempty"`
 	// Limit of the rate in bytes per second, 1 to 2^50. Default: none.
@@ -1342,6 +1348,13 @@ func (x *TransferSpec) GetExpectedDigest() []byte {
 		return x.ExpectedDigest
 	}
 	return nil
+}
+
+func (x *TransferSpec) GetPrepared() bool {
+	if x != nil {
+		return x.Prepared
+	}
+	return false
 }
 
 func (x *TransferSpec) GetPriority() Priority {
@@ -1982,7 +1995,10 @@ type Transfer struct {
 	// names; empty otherwise.
 	ContentDigest []byte `protobuf:"bytes,44,opt,name=content_digest,json=contentDigest,proto3" json:"content_digest,omitempty"`
 	// Of the region that was written, as it rose with that; absent otherwise.
-	Generation    *uint64 `protobuf:"varint,45,opt,name=generation,proto3,oneof" json:"generation,omitempty"`
+	Generation *uint64 `protobuf:"varint,45,opt,name=generation,proto3,oneof" json:"generation,omitempty"`
+	// Of a prepared transfer that was posted: what became of its posts; absent for
+	// others.
+	Posts         *PostCounters `protobuf:"bytes,46,opt,name=posts,proto3" json:"posts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2185,6 +2201,87 @@ func (x *Transfer) GetGeneration() uint64 {
 	return 0
 }
 
+func (x *Transfer) GetPosts() *PostCounters {
+	if x != nil {
+		return x.Posts
+	}
+	return nil
+}
+
+// PostCounters are the posts of a prepared transfer.
+type PostCounters struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Those that were committed at the target. After a crash of the owner some may
+	// be missing.
+	Done int64 `protobuf:"varint,1,opt,name=done,proto3" json:"done,omitempty"`
+	// Those that failed.
+	Failed int64 `protobuf:"varint,2,opt,name=failed,proto3" json:"failed,omitempty"`
+	// Done in a second, of late.
+	PerSecond float64 `protobuf:"fixed64,3,opt,name=per_second,json=perSecond,proto3" json:"per_second,omitempty"`
+	// When the last one was answered.
+	LastTime      *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=last_time,json=lastTime,proto3" json:"last_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PostCounters) Reset() {
+	*x = PostCounters{}
+	mi := &file_xfer_v1_transfer_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PostCounters) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PostCounters) ProtoMessage() {}
+
+func (x *PostCounters) ProtoReflect() protoreflect.Message {
+	mi := &file_xfer_v1_transfer_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PostCounters.ProtoReflect.Descriptor instead.
+func (*PostCounters) Descriptor() ([]byte, []int) {
+	return file_xfer_v1_transfer_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *PostCounters) GetDone() int64 {
+	if x != nil {
+		return x.Done
+	}
+	return 0
+}
+
+func (x *PostCounters) GetFailed() int64 {
+	if x != nil {
+		return x.Failed
+	}
+	return 0
+}
+
+func (x *PostCounters) GetPerSecond() float64 {
+	if x != nil {
+		return x.PerSecond
+	}
+	return 0
+}
+
+func (x *PostCounters) GetLastTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastTime
+	}
+	return nil
+}
+
 // Counters are what a transfer did so far, over all its attempts.
 type Counters struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2235,7 +2332,7 @@ type Counters struct {
 
 func (x *Counters) Reset() {
 	*x = Counters{}
-	mi := &file_xfer_v1_transfer_proto_msgTypes[10]
+	mi := &file_xfer_v1_transfer_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2247,7 +2344,7 @@ func (x *Counters) String() string {
 func (*Counters) ProtoMessage() {}
 
 func (x *Counters) ProtoReflect() protoreflect.Message {
-	mi := &file_xfer_v1_transfer_proto_msgTypes[10]
+	mi := &file_xfer_v1_transfer_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2260,7 +2357,7 @@ func (x *Counters) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Counters.ProtoReflect.Descriptor instead.
 func (*Counters) Descriptor() ([]byte, []int) {
-	return file_xfer_v1_transfer_proto_rawDescGZIP(), []int{10}
+	return file_xfer_v1_transfer_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Counters) GetEntriesFound() int64 {
@@ -2436,7 +2533,7 @@ type DataPath struct {
 
 func (x *DataPath) Reset() {
 	*x = DataPath{}
-	mi := &file_xfer_v1_transfer_proto_msgTypes[11]
+	mi := &file_xfer_v1_transfer_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2448,7 +2545,7 @@ func (x *DataPath) String() string {
 func (*DataPath) ProtoMessage() {}
 
 func (x *DataPath) ProtoReflect() protoreflect.Message {
-	mi := &file_xfer_v1_transfer_proto_msgTypes[11]
+	mi := &file_xfer_v1_transfer_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2461,7 +2558,7 @@ func (x *DataPath) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DataPath.ProtoReflect.Descriptor instead.
 func (*DataPath) Descriptor() ([]byte, []int) {
-	return file_xfer_v1_transfer_proto_rawDescGZIP(), []int{11}
+	return file_xfer_v1_transfer_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *DataPath) GetTransport() string {
@@ -2539,7 +2636,7 @@ type Fallback struct {
 
 func (x *Fallback) Reset() {
 	*x = Fallback{}
-	mi := &file_xfer_v1_transfer_proto_msgTypes[12]
+	mi := &file_xfer_v1_transfer_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2551,7 +2648,7 @@ func (x *Fallback) String() string {
 func (*Fallback) ProtoMessage() {}
 
 func (x *Fallback) ProtoReflect() protoreflect.Message {
-	mi := &file_xfer_v1_transfer_proto_msgTypes[12]
+	mi := &file_xfer_v1_transfer_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2564,7 +2661,7 @@ func (x *Fallback) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fallback.ProtoReflect.Descriptor instead.
 func (*Fallback) Descriptor() ([]byte, []int) {
-	return file_xfer_v1_transfer_proto_rawDescGZIP(), []int{12}
+	return file_xfer_v1_transfer_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Fallback) GetTime() *timestamppb.Timestamp {
@@ -2638,7 +2735,7 @@ type DataStats struct {
 
 func (x *DataStats) Reset() {
 	*x = DataStats{}
-	mi := &file_xfer_v1_transfer_proto_msgTypes[13]
+	mi := &file_xfer_v1_transfer_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2650,7 +2747,7 @@ func (x *DataStats) String() string {
 func (*DataStats) ProtoMessage() {}
 
 func (x *DataStats) ProtoReflect() protoreflect.Message {
-	mi := &file_xfer_v1_transfer_proto_msgTypes[13]
+	mi := &file_xfer_v1_transfer_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2663,7 +2760,7 @@ func (x *DataStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DataStats.ProtoReflect.Descriptor instead.
 func (*DataStats) Descriptor() ([]byte, []int) {
-	return file_xfer_v1_transfer_proto_rawDescGZIP(), []int{13}
+	return file_xfer_v1_transfer_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *DataStats) GetStreams() int32 {
@@ -2782,7 +2879,7 @@ type Error struct {
 
 func (x *Error) Reset() {
 	*x = Error{}
-	mi := &file_xfer_v1_transfer_proto_msgTypes[14]
+	mi := &file_xfer_v1_transfer_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2794,7 +2891,7 @@ func (x *Error) String() string {
 func (*Error) ProtoMessage() {}
 
 func (x *Error) ProtoReflect() protoreflect.Message {
-	mi := &file_xfer_v1_transfer_proto_msgTypes[14]
+	mi := &file_xfer_v1_transfer_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2807,7 +2904,7 @@ func (x *Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Error.ProtoReflect.Descriptor instead.
 func (*Error) Descriptor() ([]byte, []int) {
-	return file_xfer_v1_transfer_proto_rawDescGZIP(), []int{14}
+	return file_xfer_v1_transfer_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Error) GetReason() string {
@@ -2895,7 +2992,7 @@ type EntryResult struct {
 
 func (x *EntryResult) Reset() {
 	*x = EntryResult{}
-	mi := &file_xfer_v1_transfer_proto_msgTypes[15]
+	mi := &file_xfer_v1_transfer_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2907,7 +3004,7 @@ func (x *EntryResult) String() string {
 func (*EntryResult) ProtoMessage() {}
 
 func (x *EntryResult) ProtoReflect() protoreflect.Message {
-	mi := &file_xfer_v1_transfer_proto_msgTypes[15]
+	mi := &file_xfer_v1_transfer_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2920,7 +3017,7 @@ func (x *EntryResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EntryResult.ProtoReflect.Descriptor instead.
 func (*EntryResult) Descriptor() ([]byte, []int) {
-	return file_xfer_v1_transfer_proto_rawDescGZIP(), []int{15}
+	return file_xfer_v1_transfer_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *EntryResult) GetEntry() uint64 {
@@ -3028,7 +3125,7 @@ type Plan struct {
 
 func (x *Plan) Reset() {
 	*x = Plan{}
-	mi := &file_xfer_v1_transfer_proto_msgTypes[16]
+	mi := &file_xfer_v1_transfer_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3040,7 +3137,7 @@ func (x *Plan) String() string {
 func (*Plan) ProtoMessage() {}
 
 func (x *Plan) ProtoReflect() protoreflect.Message {
-	mi := &file_xfer_v1_transfer_proto_msgTypes[16]
+	mi := &file_xfer_v1_transfer_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3053,7 +3150,7 @@ func (x *Plan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plan.ProtoReflect.Descriptor instead.
 func (*Plan) Descriptor() ([]byte, []int) {
-	return file_xfer_v1_transfer_proto_rawDescGZIP(), []int{16}
+	return file_xfer_v1_transfer_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Plan) GetTransport() string {
@@ -3102,7 +3199,7 @@ var File_xfer_v1_transfer_proto protoreflect.FileDescriptor
 
 const file_xfer_v1_transfer_proto_rawDesc = "" +
 	"\n" +
-	"\x16xfer/v1/transfer.proto\x12\axfer.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcb\v\n" +
+	"\x16xfer/v1/transfer.proto\x12\axfer.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe7\v\n" +
 	"\fTransferSpec\x12!\n" +
 	"\x04mode\x18\x01 \x01(\x0e2\r.xfer.v1.ModeR\x04mode\x12\x1f\n" +
 	"\vsource_node\x18\x02 \x01(\tR\n" +
@@ -3143,7 +3240,8 @@ const file_xfer_v1_transfer_proto_rawDesc = "" +
 	"\n" +
 	"chunk_size\x18# \x01(\x03H\x04R\tchunkSize\x88\x01\x01\x12+\n" +
 	"\x06digest\x18$ \x01(\x0e2\x13.xfer.v1.DigestKindR\x06digest\x12'\n" +
-	"\x0fexpected_digest\x18% \x01(\fR\x0eexpectedDigest\x12-\n" +
+	"\x0fexpected_digest\x18% \x01(\fR\x0eexpectedDigest\x12\x1a\n" +
+	"\bprepared\x18& \x01(\bR\bprepared\x12-\n" +
 	"\bpriority\x18( \x01(\x0e2\x11.xfer.v1.PriorityR\bpriority\x124\n" +
 	"\x14max_bytes_per_second\x18) \x01(\x03H\x05R\x11maxBytesPerSecond\x88\x01\x01\x126\n" +
 	"\bdeadline\x18* \x01(\v2\x1a.google.protobuf.TimestampR\bdeadline\x129\n" +
@@ -3197,7 +3295,7 @@ const file_xfer_v1_transfer_proto_rawDesc = "" +
 	"\n" +
 	"FilterRule\x12\x18\n" +
 	"\ainclude\x18\x01 \x01(\bR\ainclude\x12\x18\n" +
-	"\apattern\x18\x02 \x01(\fR\apattern\"\xfb\a\n" +
+	"\apattern\x18\x02 \x01(\fR\apattern\"\xa8\b\n" +
 	"\bTransfer\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
 	"\x03uid\x18\x02 \x01(\tR\x03uid\x12)\n" +
@@ -3228,8 +3326,15 @@ const file_xfer_v1_transfer_proto_rawDesc = "" +
 	"\x0econtent_digest\x18, \x01(\fR\rcontentDigest\x12#\n" +
 	"\n" +
 	"generation\x18- \x01(\x04H\x00R\n" +
-	"generation\x88\x01\x01B\r\n" +
-	"\v_generation\"\x9c\x06\n" +
+	"generation\x88\x01\x01\x12+\n" +
+	"\x05posts\x18. \x01(\v2\x15.xfer.v1.PostCountersR\x05postsB\r\n" +
+	"\v_generation\"\x92\x01\n" +
+	"\fPostCounters\x12\x12\n" +
+	"\x04done\x18\x01 \x01(\x03R\x04done\x12\x16\n" +
+	"\x06failed\x18\x02 \x01(\x03R\x06failed\x12\x1d\n" +
+	"\n" +
+	"per_second\x18\x03 \x01(\x01R\tperSecond\x127\n" +
+	"\tlast_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\blastTime\"\x9c\x06\n" +
 	"\bCounters\x12#\n" +
 	"\rentries_found\x18\x01 \x01(\x03R\fentriesFound\x12\x1f\n" +
 	"\vtotal_known\x18\x02 \x01(\bR\n" +
@@ -3461,7 +3566,7 @@ func file_xfer_v1_transfer_proto_rawDescGZIP() []byte {
 }
 
 var file_xfer_v1_transfer_proto_enumTypes = make([]protoimpl.EnumInfo, 15)
-var file_xfer_v1_transfer_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_xfer_v1_transfer_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_xfer_v1_transfer_proto_goTypes = []any{
 	(Mode)(0),                     // 0: xfer.v1.Mode
 	(DestinationMode)(0),          // 1: xfer.v1.DestinationMode
@@ -3488,17 +3593,18 @@ var file_xfer_v1_transfer_proto_goTypes = []any{
 	(*Preserve)(nil),              // 22: xfer.v1.Preserve
 	(*FilterRule)(nil),            // 23: xfer.v1.FilterRule
 	(*Transfer)(nil),              // 24: xfer.v1.Transfer
-	(*Counters)(nil),              // 25: xfer.v1.Counters
-	(*DataPath)(nil),              // 26: xfer.v1.DataPath
-	(*Fallback)(nil),              // 27: xfer.v1.Fallback
-	(*DataStats)(nil),             // 28: xfer.v1.DataStats
-	(*Error)(nil),                 // 29: xfer.v1.Error
-	(*EntryResult)(nil),           // 30: xfer.v1.EntryResult
-	(*Plan)(nil),                  // 31: xfer.v1.Plan
-	nil,                           // 32: xfer.v1.TransferSpec.LabelsEntry
-	nil,                           // 33: xfer.v1.Counters.BytesMovedEntry
-	(*timestamppb.Timestamp)(nil), // 34: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 35: google.protobuf.Duration
+	(*PostCounters)(nil),          // 25: xfer.v1.PostCounters
+	(*Counters)(nil),              // 26: xfer.v1.Counters
+	(*DataPath)(nil),              // 27: xfer.v1.DataPath
+	(*Fallback)(nil),              // 28: xfer.v1.Fallback
+	(*DataStats)(nil),             // 29: xfer.v1.DataStats
+	(*Error)(nil),                 // 30: xfer.v1.Error
+	(*EntryResult)(nil),           // 31: xfer.v1.EntryResult
+	(*Plan)(nil),                  // 32: xfer.v1.Plan
+	nil,                           // 33: xfer.v1.TransferSpec.LabelsEntry
+	nil,                           // 34: xfer.v1.Counters.BytesMovedEntry
+	(*timestamppb.Timestamp)(nil), // 35: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 36: google.protobuf.Duration
 }
 var file_xfer_v1_transfer_proto_depIdxs = []int32{
 	0,  // 0: xfer.v1.TransferSpec.mode:type_name -> xfer.v1.Mode
@@ -3514,8 +3620,8 @@ var file_xfer_v1_transfer_proto_depIdxs = []int32{
 	8,  // 10: xfer.v1.TransferSpec.encryption:type_name -> xfer.v1.Encryption
 	5,  // 11: xfer.v1.TransferSpec.digest:type_name -> xfer.v1.DigestKind
 	9,  // 12: xfer.v1.TransferSpec.priority:type_name -> xfer.v1.Priority
-	34, // 13: xfer.v1.TransferSpec.deadline:type_name -> google.protobuf.Timestamp
-	32, // 14: xfer.v1.TransferSpec.labels:type_name -> xfer.v1.TransferSpec.LabelsEntry
+	35, // 13: xfer.v1.TransferSpec.deadline:type_name -> google.protobuf.Timestamp
+	33, // 14: xfer.v1.TransferSpec.labels:type_name -> xfer.v1.TransferSpec.LabelsEntry
 	17, // 15: xfer.v1.Source.path:type_name -> xfer.v1.PathSource
 	18, // 16: xfer.v1.Source.region:type_name -> xfer.v1.RegionSource
 	21, // 17: xfer.v1.Destination.region:type_name -> xfer.v1.RegionDestination
@@ -3523,35 +3629,37 @@ var file_xfer_v1_transfer_proto_depIdxs = []int32{
 	2,  // 19: xfer.v1.Preserve.properties:type_name -> xfer.v1.Property
 	15, // 20: xfer.v1.Transfer.spec:type_name -> xfer.v1.TransferSpec
 	11, // 21: xfer.v1.Transfer.state:type_name -> xfer.v1.State
-	34, // 22: xfer.v1.Transfer.create_time:type_name -> google.protobuf.Timestamp
-	34, // 23: xfer.v1.Transfer.start_time:type_name -> google.protobuf.Timestamp
-	34, // 24: xfer.v1.Transfer.update_time:type_name -> google.protobuf.Timestamp
-	34, // 25: xfer.v1.Transfer.end_time:type_name -> google.protobuf.Timestamp
-	25, // 26: xfer.v1.Transfer.counters:type_name -> xfer.v1.Counters
-	26, // 27: xfer.v1.Transfer.data_path:type_name -> xfer.v1.DataPath
-	34, // 28: xfer.v1.Transfer.next_attempt_time:type_name -> google.protobuf.Timestamp
-	29, // 29: xfer.v1.Transfer.error:type_name -> xfer.v1.Error
-	30, // 30: xfer.v1.Transfer.failures:type_name -> xfer.v1.EntryResult
-	33, // 31: xfer.v1.Counters.bytes_moved:type_name -> xfer.v1.Counters.BytesMovedEntry
-	27, // 32: xfer.v1.DataPath.fallbacks:type_name -> xfer.v1.Fallback
-	28, // 33: xfer.v1.DataPath.source:type_name -> xfer.v1.DataStats
-	28, // 34: xfer.v1.DataPath.target:type_name -> xfer.v1.DataStats
-	34, // 35: xfer.v1.Fallback.time:type_name -> google.protobuf.Timestamp
-	35, // 36: xfer.v1.DataStats.read_time:type_name -> google.protobuf.Duration
-	35, // 37: xfer.v1.DataStats.hash_time:type_name -> google.protobuf.Duration
-	35, // 38: xfer.v1.DataStats.wire_time:type_name -> google.protobuf.Duration
-	35, // 39: xfer.v1.DataStats.place_time:type_name -> google.protobuf.Duration
-	35, // 40: xfer.v1.DataStats.pace_time:type_name -> google.protobuf.Duration
-	12, // 41: xfer.v1.EntryResult.kind:type_name -> xfer.v1.EntryKind
-	13, // 42: xfer.v1.EntryResult.outcome:type_name -> xfer.v1.Outcome
-	14, // 43: xfer.v1.EntryResult.changes:type_name -> xfer.v1.Change
-	2,  // 44: xfer.v1.EntryResult.lost:type_name -> xfer.v1.Property
-	29, // 45: xfer.v1.EntryResult.error:type_name -> xfer.v1.Error
-	46, // [46:46] is the sub-list for method output_type
-	46, // [46:46] is the sub-list for method input_type
-	46, // [46:46] is the sub-list for extension type_name
-	46, // [46:46] is the sub-list for extension extendee
-	0,  // [0:46] is the sub-list for field type_name
+	35, // 22: xfer.v1.Transfer.create_time:type_name -> google.protobuf.Timestamp
+	35, // 23: xfer.v1.Transfer.start_time:type_name -> google.protobuf.Timestamp
+	35, // 24: xfer.v1.Transfer.update_time:type_name -> google.protobuf.Timestamp
+	35, // 25: xfer.v1.Transfer.end_time:type_name -> google.protobuf.Timestamp
+	26, // 26: xfer.v1.Transfer.counters:type_name -> xfer.v1.Counters
+	27, // 27: xfer.v1.Transfer.data_path:type_name -> xfer.v1.DataPath
+	35, // 28: xfer.v1.Transfer.next_attempt_time:type_name -> google.protobuf.Timestamp
+	30, // 29: xfer.v1.Transfer.error:type_name -> xfer.v1.Error
+	31, // 30: xfer.v1.Transfer.failures:type_name -> xfer.v1.EntryResult
+	25, // 31: xfer.v1.Transfer.posts:type_name -> xfer.v1.PostCounters
+	35, // 32: xfer.v1.PostCounters.last_time:type_name -> google.protobuf.Timestamp
+	34, // 33: xfer.v1.Counters.bytes_moved:type_name -> xfer.v1.Counters.BytesMovedEntry
+	28, // 34: xfer.v1.DataPath.fallbacks:type_name -> xfer.v1.Fallback
+	29, // 35: xfer.v1.DataPath.source:type_name -> xfer.v1.DataStats
+	29, // 36: xfer.v1.DataPath.target:type_name -> xfer.v1.DataStats
+	35, // 37: xfer.v1.Fallback.time:type_name -> google.protobuf.Timestamp
+	36, // 38: xfer.v1.DataStats.read_time:type_name -> google.protobuf.Duration
+	36, // 39: xfer.v1.DataStats.hash_time:type_name -> google.protobuf.Duration
+	36, // 40: xfer.v1.DataStats.wire_time:type_name -> google.protobuf.Duration
+	36, // 41: xfer.v1.DataStats.place_time:type_name -> google.protobuf.Duration
+	36, // 42: xfer.v1.DataStats.pace_time:type_name -> google.protobuf.Duration
+	12, // 43: xfer.v1.EntryResult.kind:type_name -> xfer.v1.EntryKind
+	13, // 44: xfer.v1.EntryResult.outcome:type_name -> xfer.v1.Outcome
+	14, // 45: xfer.v1.EntryResult.changes:type_name -> xfer.v1.Change
+	2,  // 46: xfer.v1.EntryResult.lost:type_name -> xfer.v1.Property
+	30, // 47: xfer.v1.EntryResult.error:type_name -> xfer.v1.Error
+	48, // [48:48] is the sub-list for method output_type
+	48, // [48:48] is the sub-list for method input_type
+	48, // [48:48] is the sub-list for extension type_name
+	48, // [48:48] is the sub-list for extension extendee
+	0,  // [0:48] is the sub-list for field type_name
 }
 
 func init() { file_xfer_v1_transfer_proto_init() }
@@ -3570,15 +3678,15 @@ func file_xfer_v1_transfer_proto_init() {
 		(*Destination_Region)(nil),
 	}
 	file_xfer_v1_transfer_proto_msgTypes[9].OneofWrappers = []any{}
-	file_xfer_v1_transfer_proto_msgTypes[10].OneofWrappers = []any{}
-	file_xfer_v1_transfer_proto_msgTypes[15].OneofWrappers = []any{}
+	file_xfer_v1_transfer_proto_msgTypes[11].OneofWrappers = []any{}
+	file_xfer_v1_transfer_proto_msgTypes[16].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_xfer_v1_transfer_proto_rawDesc), len(file_xfer_v1_transfer_proto_rawDesc)),
 			NumEnums:      15,
-			NumMessages:   19,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1714,6 +1714,388 @@ func (x *UpdateTransferResponse) GetTransfer() *Transfer {
 	return nil
 }
 
+// PostTransferRequest posts.
+type PostTransferRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the transfer: in the first message, which posts nothing, and in no
+	// other.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The caller's own number of the post, which comes back in its answer.
+	Sequence uint64 `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// Post nothing; finish the transfer. The last message.
+	Finish        bool `protobuf:"varint,3,opt,name=finish,proto3" json:"finish,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PostTransferRequest) Reset() {
+	*x = PostTransferRequest{}
+	mi := &file_xfer_v1_transfer_service_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PostTransferRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PostTransferRequest) ProtoMessage() {}
+
+func (x *PostTransferRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_xfer_v1_transfer_service_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PostTransferRequest.ProtoReflect.Descriptor instead.
+func (*PostTransferRequest) Descriptor() ([]byte, []int) {
+	return file_xfer_v1_transfer_service_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *PostTransferRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *PostTransferRequest) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *PostTransferRequest) GetFinish() bool {
+	if x != nil {
+		return x.Finish
+	}
+	return false
+}
+
+// PostTransferResponse is one piece of news.
+type PostTransferResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What it is.
+	//
+	// Types that are valid to be assigned to Event:
+	//
+	//	*PostTransferResponse_Ready
+	//	*PostTransferResponse_Posted
+	Event         isPostTransferResponse_Event `protobuf_oneof:"event"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PostTransferResponse) Reset() {
+	*x = PostTransferResponse{}
+	mi := &file_xfer_v1_transfer_service_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PostTransferResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PostTransferResponse) ProtoMessage() {}
+
+func (x *PostTransferResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_xfer_v1_transfer_service_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PostTransferResponse.ProtoReflect.Descriptor instead.
+func (*PostTransferResponse) Descriptor() ([]byte, []int) {
+	return file_xfer_v1_transfer_service_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *PostTransferResponse) GetEvent() isPostTransferResponse_Event {
+	if x != nil {
+		return x.Event
+	}
+	return nil
+}
+
+func (x *PostTransferResponse) GetReady() *PostsReady {
+	if x != nil {
+		if x, ok := x.Event.(*PostTransferResponse_Ready); ok {
+			return x.Ready
+		}
+	}
+	return nil
+}
+
+func (x *PostTransferResponse) GetPosted() *Posted {
+	if x != nil {
+		if x, ok := x.Event.(*PostTransferResponse_Posted); ok {
+			return x.Posted
+		}
+	}
+	return nil
+}
+
+type isPostTransferResponse_Event interface {
+	isPostTransferResponse_Event()
+}
+
+type PostTransferResponse_Ready struct {
+	// The data path stands: comes first, once. Posts need not wait for it.
+	Ready *PostsReady `protobuf:"bytes,1,opt,name=ready,proto3,oneof"`
+}
+
+type PostTransferResponse_Posted struct {
+	// A post is over.
+	Posted *Posted `protobuf:"bytes,2,opt,name=posted,proto3,oneof"`
+}
+
+func (*PostTransferResponse_Ready) isPostTransferResponse_Event() {}
+
+func (*PostTransferResponse_Posted) isPostTransferResponse_Event() {}
+
+// PostsReady says that posts cost no set-up any more.
+type PostsReady struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "rdma", "tcp" or "local".
+	Transport     string `protobuf:"bytes,1,opt,name=transport,proto3" json:"transport,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PostsReady) Reset() {
+	*x = PostsReady{}
+	mi := &file_xfer_v1_transfer_service_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PostsReady) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PostsReady) ProtoMessage() {}
+
+func (x *PostsReady) ProtoReflect() protoreflect.Message {
+	mi := &file_xfer_v1_transfer_service_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PostsReady.ProtoReflect.Descriptor instead.
+func (*PostsReady) Descriptor() ([]byte, []int) {
+	return file_xfer_v1_transfer_service_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *PostsReady) GetTransport() string {
+	if x != nil {
+		return x.Transport
+	}
+	return ""
+}
+
+// Posted is what became of a post.
+type Posted struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As in the post.
+	Sequence uint64 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// Of the destination, as it rose with this post.
+	Generation uint64 `protobuf:"varint,2,opt,name=generation,proto3" json:"generation,omitempty"`
+	// Over the bytes, as Transfer.digest; empty where none was computed.
+	Digest []byte `protobuf:"bytes,3,opt,name=digest,proto3" json:"digest,omitempty"`
+	// Bytes of contents.
+	Bytes int64 `protobuf:"varint,4,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	// As DataPath.transport.
+	Transport string `protobuf:"bytes,5,opt,name=transport,proto3" json:"transport,omitempty"`
+	// Why the post failed: its ranges are torn until the next that does not. Absent
+	// where it did not.
+	Error         *Error `protobuf:"bytes,6,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Posted) Reset() {
+	*x = Posted{}
+	mi := &file_xfer_v1_transfer_service_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Posted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Posted) ProtoMessage() {}
+
+func (x *Posted) ProtoReflect() protoreflect.Message {
+	mi := &file_xfer_v1_transfer_service_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Posted.ProtoReflect.Descriptor instead.
+func (*Posted) Descriptor() ([]byte, []int) {
+	return file_xfer_v1_transfer_service_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *Posted) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *Posted) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *Posted) GetDigest() []byte {
+	if x != nil {
+		return x.Digest
+	}
+	return nil
+}
+
+func (x *Posted) GetBytes() int64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *Posted) GetTransport() string {
+	if x != nil {
+		return x.Transport
+	}
+	return ""
+}
+
+func (x *Posted) GetError() *Error {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+// FinishTransferRequest finishes a prepared transfer.
+type FinishTransferRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the transfer. Required.
+	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FinishTransferRequest) Reset() {
+	*x = FinishTransferRequest{}
+	mi := &file_xfer_v1_transfer_service_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FinishTransferRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FinishTransferRequest) ProtoMessage() {}
+
+func (x *FinishTransferRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_xfer_v1_transfer_service_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FinishTransferRequest.ProtoReflect.Descriptor instead.
+func (*FinishTransferRequest) Descriptor() ([]byte, []int) {
+	return file_xfer_v1_transfer_service_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *FinishTransferRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// FinishTransferResponse answers FinishTransfer.
+type FinishTransferResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// RUNNING, or SUCCEEDED already.
+	Transfer      *Transfer `protobuf:"bytes,1,opt,name=transfer,proto3" json:"transfer,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FinishTransferResponse) Reset() {
+	*x = FinishTransferResponse{}
+	mi := &file_xfer_v1_transfer_service_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FinishTransferResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FinishTransferResponse) ProtoMessage() {}
+
+func (x *FinishTransferResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_xfer_v1_transfer_service_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FinishTransferResponse.ProtoReflect.Descriptor instead.
+func (*FinishTransferResponse) Descriptor() ([]byte, []int) {
+	return file_xfer_v1_transfer_service_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *FinishTransferResponse) GetTransfer() *Transfer {
+	if x != nil {
+		return x.Transfer
+	}
+	return nil
+}
+
 var File_xfer_v1_transfer_service_proto protoreflect.FileDescriptor
 
 const file_xfer_v1_transfer_service_proto_rawDesc = "" +
@@ -1824,7 +2206,31 @@ const file_xfer_v1_transfer_service_proto_rawDesc = "" +
 	"\vupdate_mask\x18\x02 \x01(\v2\x1a.google.protobuf.FieldMaskR\n" +
 	"updateMask\"G\n" +
 	"\x16UpdateTransferResponse\x12-\n" +
-	"\btransfer\x18\x01 \x01(\v2\x11.xfer.v1.TransferR\btransfer2\xd9\a\n" +
+	"\btransfer\x18\x01 \x01(\v2\x11.xfer.v1.TransferR\btransfer\"]\n" +
+	"\x13PostTransferRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
+	"\bsequence\x18\x02 \x01(\x04R\bsequence\x12\x16\n" +
+	"\x06finish\x18\x03 \x01(\bR\x06finish\"w\n" +
+	"\x14PostTransferResponse\x12+\n" +
+	"\x05ready\x18\x01 \x01(\v2\x13.xfer.v1.PostsReadyH\x00R\x05ready\x12)\n" +
+	"\x06posted\x18\x02 \x01(\v2\x0f.xfer.v1.PostedH\x00R\x06postedB\a\n" +
+	"\x05event\"*\n" +
+	"\n" +
+	"PostsReady\x12\x1c\n" +
+	"\ttransport\x18\x01 \x01(\tR\ttransport\"\xb6\x01\n" +
+	"\x06Posted\x12\x1a\n" +
+	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x02 \x01(\x04R\n" +
+	"generation\x12\x16\n" +
+	"\x06digest\x18\x03 \x01(\fR\x06digest\x12\x14\n" +
+	"\x05bytes\x18\x04 \x01(\x03R\x05bytes\x12\x1c\n" +
+	"\ttransport\x18\x05 \x01(\tR\ttransport\x12$\n" +
+	"\x05error\x18\x06 \x01(\v2\x0e.xfer.v1.ErrorR\x05error\"+\n" +
+	"\x15FinishTransferRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"G\n" +
+	"\x16FinishTransferResponse\x12-\n" +
+	"\btransfer\x18\x01 \x01(\v2\x11.xfer.v1.TransferR\btransfer2\xfd\b\n" +
 	"\x0fTransferService\x12Q\n" +
 	"\x0eSubmitTransfer\x12\x1e.xfer.v1.SubmitTransferRequest\x1a\x1f.xfer.v1.SubmitTransferResponse\x12H\n" +
 	"\vGetTransfer\x12\x1b.xfer.v1.GetTransferRequest\x1a\x1c.xfer.v1.GetTransferResponse\x12N\n" +
@@ -1837,7 +2243,9 @@ const file_xfer_v1_transfer_service_proto_rawDesc = "" +
 	"\x0eResumeTransfer\x12\x1e.xfer.v1.ResumeTransferRequest\x1a\x1f.xfer.v1.ResumeTransferResponse\x12N\n" +
 	"\rRetryTransfer\x12\x1d.xfer.v1.RetryTransferRequest\x1a\x1e.xfer.v1.RetryTransferResponse\x12T\n" +
 	"\x0fAbandonTransfer\x12\x1f.xfer.v1.AbandonTransferRequest\x1a .xfer.v1.AbandonTransferResponse\x12Q\n" +
-	"\x0eUpdateTransfer\x12\x1e.xfer.v1.UpdateTransferRequest\x1a\x1f.xfer.v1.UpdateTransferResponseB+Z)github.com/xferd/xferd/api/xfer/v1;xferv1b\x06proto3"
+	"\x0eUpdateTransfer\x12\x1e.xfer.v1.UpdateTransferRequest\x1a\x1f.xfer.v1.UpdateTransferResponse\x12O\n" +
+	"\fPostTransfer\x12\x1c.xfer.v1.PostTransferRequest\x1a\x1d.xfer.v1.PostTransferResponse(\x010\x01\x12Q\n" +
+	"\x0eFinishTransfer\x12\x1e.xfer.v1.FinishTransferRequest\x1a\x1f.xfer.v1.FinishTransferResponseB+Z)github.com/xferd/xferd/api/xfer/v1;xferv1b\x06proto3"
 
 var (
 	file_xfer_v1_transfer_service_proto_rawDescOnce sync.Once
@@ -1851,7 +2259,7 @@ func file_xfer_v1_transfer_service_proto_rawDescGZIP() []byte {
 	return file_xfer_v1_transfer_service_proto_rawDescData
 }
 
-var file_xfer_v1_transfer_service_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_xfer_v1_transfer_service_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
 var file_xfer_v1_transfer_service_proto_goTypes = []any{
 	(*SubmitTransferRequest)(nil),   // 0: xfer.v1.SubmitTransferRequest
 	(*SubmitTransferResponse)(nil),  // 1: xfer.v1.SubmitTransferResponse
@@ -1881,74 +2289,89 @@ var file_xfer_v1_transfer_service_proto_goTypes = []any{
 	(*AbandonTransferResponse)(nil), // 25: xfer.v1.AbandonTransferResponse
 	(*UpdateTransferRequest)(nil),   // 26: xfer.v1.UpdateTransferRequest
 	(*UpdateTransferResponse)(nil),  // 27: xfer.v1.UpdateTransferResponse
-	nil,                             // 28: xfer.v1.TransferFilter.LabelsEntry
-	(*TransferSpec)(nil),            // 29: xfer.v1.TransferSpec
-	(*Transfer)(nil),                // 30: xfer.v1.Transfer
-	(*Plan)(nil),                    // 31: xfer.v1.Plan
-	(State)(0),                      // 32: xfer.v1.State
-	(TransferView)(0),               // 33: xfer.v1.TransferView
-	(Outcome)(0),                    // 34: xfer.v1.Outcome
-	(*EntryResult)(nil),             // 35: xfer.v1.EntryResult
-	(*durationpb.Duration)(nil),     // 36: google.protobuf.Duration
-	(*fieldmaskpb.FieldMask)(nil),   // 37: google.protobuf.FieldMask
+	(*PostTransferRequest)(nil),     // 28: xfer.v1.PostTransferRequest
+	(*PostTransferResponse)(nil),    // 29: xfer.v1.PostTransferResponse
+	(*PostsReady)(nil),              // 30: xfer.v1.PostsReady
+	(*Posted)(nil),                  // 31: xfer.v1.Posted
+	(*FinishTransferRequest)(nil),   // 32: xfer.v1.FinishTransferRequest
+	(*FinishTransferResponse)(nil),  // 33: xfer.v1.FinishTransferResponse
+	nil,                             // 34: xfer.v1.TransferFilter.LabelsEntry
+	(*TransferSpec)(nil),            // 35: xfer.v1.TransferSpec
+	(*Transfer)(nil),                // 36: xfer.v1.Transfer
+	(*Plan)(nil),                    // 37: xfer.v1.Plan
+	(State)(0),                      // 38: xfer.v1.State
+	(TransferView)(0),               // 39: xfer.v1.TransferView
+	(Outcome)(0),                    // 40: xfer.v1.Outcome
+	(*EntryResult)(nil),             // 41: xfer.v1.EntryResult
+	(*durationpb.Duration)(nil),     // 42: google.protobuf.Duration
+	(*fieldmaskpb.FieldMask)(nil),   // 43: google.protobuf.FieldMask
+	(*Error)(nil),                   // 44: xfer.v1.Error
 }
 var file_xfer_v1_transfer_service_proto_depIdxs = []int32{
-	29, // 0: xfer.v1.SubmitTransferRequest.spec:type_name -> xfer.v1.TransferSpec
-	30, // 1: xfer.v1.SubmitTransferResponse.transfer:type_name -> xfer.v1.Transfer
-	31, // 2: xfer.v1.SubmitTransferResponse.plan:type_name -> xfer.v1.Plan
-	30, // 3: xfer.v1.GetTransferResponse.transfer:type_name -> xfer.v1.Transfer
-	32, // 4: xfer.v1.TransferFilter.states:type_name -> xfer.v1.State
-	28, // 5: xfer.v1.TransferFilter.labels:type_name -> xfer.v1.TransferFilter.LabelsEntry
+	35, // 0: xfer.v1.SubmitTransferRequest.spec:type_name -> xfer.v1.TransferSpec
+	36, // 1: xfer.v1.SubmitTransferResponse.transfer:type_name -> xfer.v1.Transfer
+	37, // 2: xfer.v1.SubmitTransferResponse.plan:type_name -> xfer.v1.Plan
+	36, // 3: xfer.v1.GetTransferResponse.transfer:type_name -> xfer.v1.Transfer
+	38, // 4: xfer.v1.TransferFilter.states:type_name -> xfer.v1.State
+	34, // 5: xfer.v1.TransferFilter.labels:type_name -> xfer.v1.TransferFilter.LabelsEntry
 	4,  // 6: xfer.v1.ListTransfersRequest.filter:type_name -> xfer.v1.TransferFilter
-	33, // 7: xfer.v1.ListTransfersRequest.view:type_name -> xfer.v1.TransferView
-	30, // 8: xfer.v1.ListTransfersResponse.transfers:type_name -> xfer.v1.Transfer
-	34, // 9: xfer.v1.ListEntriesRequest.outcomes:type_name -> xfer.v1.Outcome
-	35, // 10: xfer.v1.ListEntriesResponse.entries:type_name -> xfer.v1.EntryResult
+	39, // 7: xfer.v1.ListTransfersRequest.view:type_name -> xfer.v1.TransferView
+	36, // 8: xfer.v1.ListTransfersResponse.transfers:type_name -> xfer.v1.Transfer
+	40, // 9: xfer.v1.ListEntriesRequest.outcomes:type_name -> xfer.v1.Outcome
+	41, // 10: xfer.v1.ListEntriesResponse.entries:type_name -> xfer.v1.EntryResult
 	4,  // 11: xfer.v1.WatchTransfersRequest.filter:type_name -> xfer.v1.TransferFilter
-	33, // 12: xfer.v1.WatchTransfersRequest.view:type_name -> xfer.v1.TransferView
-	36, // 13: xfer.v1.WatchTransfersRequest.min_interval:type_name -> google.protobuf.Duration
-	30, // 14: xfer.v1.WatchTransfersResponse.transfer:type_name -> xfer.v1.Transfer
+	39, // 12: xfer.v1.WatchTransfersRequest.view:type_name -> xfer.v1.TransferView
+	42, // 13: xfer.v1.WatchTransfersRequest.min_interval:type_name -> google.protobuf.Duration
+	36, // 14: xfer.v1.WatchTransfersResponse.transfer:type_name -> xfer.v1.Transfer
 	11, // 15: xfer.v1.WatchTransfersResponse.owner_lost:type_name -> xfer.v1.OwnerLost
 	12, // 16: xfer.v1.WatchTransfersResponse.owner_returned:type_name -> xfer.v1.OwnerReturned
 	13, // 17: xfer.v1.WatchTransfersResponse.caught_up:type_name -> xfer.v1.CaughtUp
-	36, // 18: xfer.v1.WaitTransferRequest.timeout:type_name -> google.protobuf.Duration
-	30, // 19: xfer.v1.WaitTransferResponse.transfer:type_name -> xfer.v1.Transfer
-	30, // 20: xfer.v1.CancelTransferResponse.transfer:type_name -> xfer.v1.Transfer
-	30, // 21: xfer.v1.PauseTransferResponse.transfer:type_name -> xfer.v1.Transfer
-	30, // 22: xfer.v1.ResumeTransferResponse.transfer:type_name -> xfer.v1.Transfer
-	30, // 23: xfer.v1.RetryTransferResponse.transfer:type_name -> xfer.v1.Transfer
-	30, // 24: xfer.v1.UpdateTransferRequest.transfer:type_name -> xfer.v1.Transfer
-	37, // 25: xfer.v1.UpdateTransferRequest.update_mask:type_name -> google.protobuf.FieldMask
-	30, // 26: xfer.v1.UpdateTransferResponse.transfer:type_name -> xfer.v1.Transfer
-	0,  // 27: xfer.v1.TransferService.SubmitTransfer:input_type -> xfer.v1.SubmitTransferRequest
-	2,  // 28: xfer.v1.TransferService.GetTransfer:input_type -> xfer.v1.GetTransferRequest
-	5,  // 29: xfer.v1.TransferService.ListTransfers:input_type -> xfer.v1.ListTransfersRequest
-	7,  // 30: xfer.v1.TransferService.ListEntries:input_type -> xfer.v1.ListEntriesRequest
-	9,  // 31: xfer.v1.TransferService.WatchTransfers:input_type -> xfer.v1.WatchTransfersRequest
-	14, // 32: xfer.v1.TransferService.WaitTransfer:input_type -> xfer.v1.WaitTransferRequest
-	16, // 33: xfer.v1.TransferService.CancelTransfer:input_type -> xfer.v1.CancelTransferRequest
-	18, // 34: xfer.v1.TransferService.PauseTransfer:input_type -> xfer.v1.PauseTransferRequest
-	20, // 35: xfer.v1.TransferService.ResumeTransfer:input_type -> xfer.v1.ResumeTransferRequest
-	22, // 36: xfer.v1.TransferService.RetryTransfer:input_type -> xfer.v1.RetryTransferRequest
-	24, // 37: xfer.v1.TransferService.AbandonTransfer:input_type -> xfer.v1.AbandonTransferRequest
-	26, // 38: xfer.v1.TransferService.UpdateTransfer:input_type -> xfer.v1.UpdateTransferRequest
-	1,  // 39: xfer.v1.TransferService.SubmitTransfer:output_type -> xfer.v1.SubmitTransferResponse
-	3,  // 40: xfer.v1.TransferService.GetTransfer:output_type -> xfer.v1.GetTransferResponse
-	6,  // 41: xfer.v1.TransferService.ListTransfers:output_type -> xfer.v1.ListTransfersResponse
-	8,  // 42: xfer.v1.TransferService.ListEntries:output_type -> xfer.v1.ListEntriesResponse
-	10, // 43: xfer.v1.TransferService.WatchTransfers:output_type -> xfer.v1.WatchTransfersResponse
-	15, // 44: xfer.v1.TransferService.WaitTransfer:output_type -> xfer.v1.WaitTransferResponse
-	17, // 45: xfer.v1.TransferService.CancelTransfer:output_type -> xfer.v1.CancelTransferResponse
-	19, // 46: xfer.v1.TransferService.PauseTransfer:output_type -> xfer.v1.PauseTransferResponse
-	21, // 47: xfer.v1.TransferService.ResumeTransfer:output_type -> xfer.v1.ResumeTransferResponse
-	23, // 48: xfer.v1.TransferService.RetryTransfer:output_type -> xfer.v1.RetryTransferResponse
-	25, // 49: xfer.v1.TransferService.AbandonTransfer:output_type -> xfer.v1.AbandonTransferResponse
-	27, // 50: xfer.v1.TransferService.UpdateTransfer:output_type -> xfer.v1.UpdateTransferResponse
-	39, // [39:51] is the sub-list for method output_type
-	27, // [27:39] is the sub-list for method input_type
-	27, // [27:27] is the sub-list for extension type_name
-	27, // [27:27] is the sub-list for extension extendee
-	0,  // [0:27] is the sub-list for field type_name
+	42, // 18: xfer.v1.WaitTransferRequest.timeout:type_name -> google.protobuf.Duration
+	36, // 19: xfer.v1.WaitTransferResponse.transfer:type_name -> xfer.v1.Transfer
+	36, // 20: xfer.v1.CancelTransferResponse.transfer:type_name -> xfer.v1.Transfer
+	36, // 21: xfer.v1.PauseTransferResponse.transfer:type_name -> xfer.v1.Transfer
+	36, // 22: xfer.v1.ResumeTransferResponse.transfer:type_name -> xfer.v1.Transfer
+	36, // 23: xfer.v1.RetryTransferResponse.transfer:type_name -> xfer.v1.Transfer
+	36, // 24: xfer.v1.UpdateTransferRequest.transfer:type_name -> xfer.v1.Transfer
+	43, // 25: xfer.v1.UpdateTransferRequest.update_mask:type_name -> google.protobuf.FieldMask
+	36, // 26: xfer.v1.UpdateTransferResponse.transfer:type_name -> xfer.v1.Transfer
+	30, // 27: xfer.v1.PostTransferResponse.ready:type_name -> xfer.v1.PostsReady
+	31, // 28: xfer.v1.PostTransferResponse.posted:type_name -> xfer.v1.Posted
+	44, // 29: xfer.v1.Posted.error:type_name -> xfer.v1.Error
+	36, // 30: xfer.v1.FinishTransferResponse.transfer:type_name -> xfer.v1.Transfer
+	0,  // 31: xfer.v1.TransferService.SubmitTransfer:input_type -> xfer.v1.SubmitTransferRequest
+	2,  // 32: xfer.v1.TransferService.GetTransfer:input_type -> xfer.v1.GetTransferRequest
+	5,  // 33: xfer.v1.TransferService.ListTransfers:input_type -> xfer.v1.ListTransfersRequest
+	7,  // 34: xfer.v1.TransferService.ListEntries:input_type -> xfer.v1.ListEntriesRequest
+	9,  // 35: xfer.v1.TransferService.WatchTransfers:input_type -> xfer.v1.WatchTransfersRequest
+	14, // 36: xfer.v1.TransferService.WaitTransfer:input_type -> xfer.v1.WaitTransferRequest
+	16, // 37: xfer.v1.TransferService.CancelTransfer:input_type -> xfer.v1.CancelTransferRequest
+	18, // 38: xfer.v1.TransferService.PauseTransfer:input_type -> xfer.v1.PauseTransferRequest
+	20, // 39: xfer.v1.TransferService.ResumeTransfer:input_type -> xfer.v1.ResumeTransferRequest
+	22, // 40: xfer.v1.TransferService.RetryTransfer:input_type -> xfer.v1.RetryTransferRequest
+	24, // 41: xfer.v1.TransferService.AbandonTransfer:input_type -> xfer.v1.AbandonTransferRequest
+	26, // 42: xfer.v1.TransferService.UpdateTransfer:input_type -> xfer.v1.UpdateTransferRequest
+	28, // 43: xfer.v1.TransferService.PostTransfer:input_type -> xfer.v1.PostTransferRequest
+	32, // 44: xfer.v1.TransferService.FinishTransfer:input_type -> xfer.v1.FinishTransferRequest
+	1,  // 45: xfer.v1.TransferService.SubmitTransfer:output_type -> xfer.v1.SubmitTransferResponse
+	3,  // 46: xfer.v1.TransferService.GetTransfer:output_type -> xfer.v1.GetTransferResponse
+	6,  // 47: xfer.v1.TransferService.ListTransfers:output_type -> xfer.v1.ListTransfersResponse
+	8,  // 48: xfer.v1.TransferService.ListEntries:output_type -> xfer.v1.ListEntriesResponse
+	10, // 49: xfer.v1.TransferService.WatchTransfers:output_type -> xfer.v1.WatchTransfersResponse
+	15, // 50: xfer.v1.TransferService.WaitTransfer:output_type -> xfer.v1.WaitTransferResponse
+	17, // 51: xfer.v1.TransferService.CancelTransfer:output_type -> xfer.v1.CancelTransferResponse
+	19, // 52: xfer.v1.TransferService.PauseTransfer:output_type -> xfer.v1.PauseTransferResponse
+	21, // 53: xfer.v1.TransferService.ResumeTransfer:output_type -> xfer.v1.ResumeTransferResponse
+	23, // 54: xfer.v1.TransferService.RetryTransfer:output_type -> xfer.v1.RetryTransferResponse
+	25, // 55: xfer.v1.TransferService.AbandonTransfer:output_type -> xfer.v1.AbandonTransferResponse
+	27, // 56: xfer.v1.TransferService.UpdateTransfer:output_type -> xfer.v1.UpdateTransferResponse
+	29, // 57: xfer.v1.TransferService.PostTransfer:output_type -> xfer.v1.PostTransferResponse
+	33, // 58: xfer.v1.TransferService.FinishTransfer:output_type -> xfer.v1.FinishTransferResponse
+	45, // [45:59] is the sub-list for method output_type
+	31, // [31:45] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_xfer_v1_transfer_service_proto_init() }
@@ -1967,13 +2390,17 @@ func file_xfer_v1_transfer_service_proto_init() {
 		(*AbandonTransferRequest_Uid)(nil),
 		(*AbandonTransferRequest_Name)(nil),
 	}
+	file_xfer_v1_transfer_service_proto_msgTypes[29].OneofWrappers = []any{
+		(*PostTransferResponse_Ready)(nil),
+		(*PostTransferResponse_Posted)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_xfer_v1_transfer_service_proto_rawDesc), len(file_xfer_v1_transfer_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   29,
+			NumMessages:   35,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

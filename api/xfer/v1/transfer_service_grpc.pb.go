@@ -33,6 +33,8 @@ const (
 	TransferService_RetryTransfer_FullMethodName   = "/xfer.v1.TransferService/RetryTransfer"
 	TransferService_AbandonTransfer_FullMethodName = "/xfer.v1.TransferService/AbandonTransfer"
 	TransferService_UpdateTransfer_FullMethodName  = "/xfer.v1.TransferService/UpdateTransfer"
+	TransferService_PostTransfer_FullMethodName    = "/xfer.v1.TransferService/PostTransfer"
+	TransferService_FinishTransfer_FullMethodName  = "/xfer.v1.TransferService/FinishTransfer"
 )
 
 // TransferServiceClient is the client API for TransferService service.
@@ -105,6 +107,22 @@ type TransferServiceClient interface {
 	// labels can be changed always. Errors: TRANSFER_NOT_FOUND, ALREADY_FINISHED,
 	// DEADLINE_EXCEEDED (the deadline is in the past).
 	UpdateTransfer(ctx context.Context, in *UpdateTransferRequest, opts ...grpc.CallOption) (*UpdateTransferResponse, error)
+	// PostTransfer posts a prepared transfer: the first message names it, each further
+	// one sends all of its ranges once. The answers come in the order of the posts; 16
+	// posts may be without one. From a post to its answer the bytes of the sources are
+	// not to be changed. A post that was not answered, since the stream broke, may have
+	// been committed or not, and is posted again; so it may be committed twice. Where
+	// an edge breaks the owner does the same by itself.
+	//
+	// It ends well after the client half-closed it and all posts are answered, and
+	// after a finish when the transfer SUCCEEDED. Errors: TRANSFER_NOT_FOUND,
+	// BAD_STATE (it is not prepared, or is to finish), ALREADY_FINISHED, POSTS_BUSY,
+	// POSTS_LIMIT, and that with which the transfer ended.
+	PostTransfer(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[PostTransferRequest, PostTransferResponse], error)
+	// FinishTransfer asks for the end of a prepared transfer, which SUCCEEDS when all
+	// that was posted is answered. It can be repeated. Errors: TRANSFER_NOT_FOUND,
+	// BAD_STATE (it is not prepared, or is PAUSED), ALREADY_FINISHED.
+	FinishTransfer(ctx context.Context, in *FinishTransferRequest, opts ...grpc.CallOption) (*FinishTransferResponse, error)
 }
 
 type transferServiceClient struct {
@@ -244,6 +262,29 @@ func (c *transferServiceClient) UpdateTransfer(ctx context.Context, in *UpdateTr
 	return out, nil
 }
 
+func (c *transferServiceClient) PostTransfer(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[PostTransferRequest, PostTransferResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &TransferService_ServiceDesc.Streams[1], TransferService_PostTransfer_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[PostTransferRequest, PostTransferResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TransferService_PostTransferClient = grpc.BidiStreamingClient[PostTransferRequest, PostTransferResponse]
+
+func (c *transferServiceClient) FinishTransfer(ctx context.Context, in *FinishTransferRequest, opts ...grpc.CallOption) (*FinishTransferResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(FinishTransferResponse)
+	err := c.cc.Invoke(ctx, TransferService_FinishTransfer_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // TransferServiceServer is the server API for TransferService service.
 // All implementations must embed UnimplementedTransferServiceServer
 // for forward compatibility.
@@ -314,6 +355,22 @@ type TransferServiceServer interface {
 	// labels can be changed always. Errors: TRANSFER_NOT_FOUND, ALREADY_FINISHED,
 	// DEADLINE_EXCEEDED (the deadline is in the past).
 	UpdateTransfer(context.Context, *UpdateTransferRequest) (*UpdateTransferResponse, error)
+	// PostTransfer posts a prepared transfer: the first message names it, each further
+	// one sends all of its ranges once. The answers come in the order of the posts; 16
+	// posts may be without one. From a post to its answer the bytes of the sources are
+	// not to be changed. A post that was not answered, since the stream broke, may have
+	// been committed or not, and is posted again; so it may be committed twice. Where
+	// an edge breaks the owner does the same by itself.
+	//
+	// It ends well after the client half-closed it and all posts are answered, and
+	// after a finish when the transfer SUCCEEDED. Errors: TRANSFER_NOT_FOUND,
+	// BAD_STATE (it is not prepared, or is to finish), ALREADY_FINISHED, POSTS_BUSY,
+	// POSTS_LIMIT, and that with which the transfer ended.
+	PostTransfer(grpc.BidiStreamingServer[PostTransferRequest, PostTransferResponse]) error
+	// FinishTransfer asks for the end of a prepared transfer, which SUCCEEDS when all
+	// that was posted is answered. It can be repeated. Errors: TRANSFER_NOT_FOUND,
+	// BAD_STATE (it is not prepared, or is PAUSED), ALREADY_FINISHED.
+	FinishTransfer(context.Context, *FinishTransferRequest) (*FinishTransferResponse, error)
 	mustEmbedUnimplementedTransferServiceServer()
 }
 
@@ -359,6 +416,12 @@ func (UnimplementedTransferServiceServer) AbandonTransfer(context.Context, *Aban
 }
 func (UnimplementedTransferServiceServer) UpdateTransfer(context.Context, *UpdateTransferRequest) (*UpdateTransferResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateTransfer not implemented")
+}
+func (UnimplementedTransferServiceServer) PostTransfer(grpc.BidiStreamingServer[PostTransferRequest, PostTransferResponse]) error {
+	return status.Error(codes.Unimplemented, "method PostTransfer not implemented")
+}
+func (UnimplementedTransferServiceServer) FinishTransfer(context.Context, *FinishTransferRequest) (*FinishTransferResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method FinishTransfer not implemented")
 }
 func (UnimplementedTransferServiceServer) mustEmbedUnimplementedTransferServiceServer() {}
 func (UnimplementedTransferServiceServer) testEmbeddedByValue()                         {}
@@ -590,6 +653,31 @@ func _TransferService_UpdateTransfer_Handler(srv interface{}, ctx context.Contex
 	return interceptor(ctx, in, info, handler)
 }
 
+func _TransferService_PostTransfer_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(TransferServiceServer).PostTransfer(&grpc.GenericServerStream[PostTransferRequest, PostTransferResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TransferService_PostTransferServer = grpc.BidiStreamingServer[PostTransferRequest, PostTransferResponse]
+
+func _TransferService_FinishTransfer_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(FinishTransferRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TransferServiceServer).FinishTransfer(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TransferService_FinishTransfer_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TransferServiceServer).FinishTransfer(ctx, req.(*FinishTransferRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // TransferService_ServiceDesc is the grpc.ServiceDesc for TransferService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -641,12 +729,22 @@ var TransferService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "UpdateTransfer",
 			Handler:    _TransferService_UpdateTransfer_Handler,
 		},
+		{
+			MethodName: "FinishTransfer",
+			Handler:    _TransferService_FinishTransfer_Handler,
+		},
 	},
 	Streams: []grpc.StreamDesc{
 		{
 			StreamName:    "WatchTransfers",
 			Handler:       _TransferService_WatchTransfers_Handler,
 			ServerStreams: true,
+		},
+		{
+			StreamName:    "PostTransfer",
+			Handler:       _TransferService_PostTransfer_Handler,
+			ServerStreams: true,
+			ClientStreams: true,
 		},
 	},
 	Metadata: "xfer/v1/transfer_service.proto",
