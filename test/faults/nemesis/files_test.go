@@ -3,6 +3,7 @@ package nemesis
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"testing"
 	"time"
 )
 
@@ -155,4 +157,34 @@ func temps(root string) (list []string, err error) {
 		return nil
 	})
 	return list, err
+}
+
+// TestJudgeFinds: what the judge of destinations must not let pass.
+func TestJudgeFinds(t *testing.T) {
+	f := files{"a": 1000, "d/b": 5000, "empty": 0}
+	for name, spoil := range map[string]func(root string) error{
+		"a bit":           func(r string) error { return os.WriteFile(r+"/a", append(content("a", 1000, 2)[:999], 0), 0o644) },
+		"a short file":    func(r string) error { return os.Truncate(r+"/d/b", 4999) },
+		"zeros":           func(r string) error { return os.WriteFile(r+"/d/b", make([]byte, 5000), 0o644) },
+		"another version": func(r string) error { return f.write(r, "d/b", 1) },
+		"half of each": func(r string) error {
+			return os.WriteFile(r+"/d/b", append(content("d/b", 5000, 2)[:2500], content("d/b", 5000, 3)[2500:]...), 0o644)
+		},
+		"too many": func(r string) error { return os.WriteFile(r+"/more", nil, 0o644) },
+		"too few":  func(r string) error { return os.Remove(r + "/empty") },
+	} {
+		root := filepath.Join(t.TempDir(), "r")
+		if err := f.writeAll(root, 2); err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(f.equal(root, 2), f.among(root, true, 2, 3)); err != nil {
+			t.Fatal(err)
+		}
+		if err := spoil(root); err != nil {
+			t.Fatal(err)
+		}
+		if f.among(root, true, 2, 3) == nil {
+			t.Errorf("%s is not found", name)
+		}
+	}
 }

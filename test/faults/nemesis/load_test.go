@@ -73,6 +73,16 @@ func (l *lane) move() *move {
 		most := int64(len(l.all))
 		m.spec.Mode, m.spec.Delete, m.spec.MaxDelete = xferv1.Mode_MODE_SYNC, true, &most
 	}
+	streams := int32(1 + l.r.IntN(6))
+	m.spec.Streams = &streams
+	switch l.r.IntN(6) {
+	case 0:
+		m.spec.Durability = xferv1.Durability_DURABILITY_NONE
+	case 1:
+		m.spec.Verify = xferv1.Verify_VERIFY_STORE
+	case 2:
+		m.spec.Compare = xferv1.Compare_COMPARE_CHECKSUM
+	}
 	return m
 }
 

@@ -34,6 +34,8 @@ type node struct {
 	join []string // gossip addresses
 	more []string // flags
 
+	process sync.Mutex // held while the nemesis does something to it
+
 	mu    sync.Mutex
 	life  *life
 	conn  *grpc.ClientConn // over all lives: the socket's name stays
@@ -140,8 +142,12 @@ func (n *node) kill() {
 
 // stop ends a life in good order.
 func (n *node) stop() error {
+	return errors.Join(n.signal(syscall.SIGTERM), n.stopped())
+}
+
+// stopped waits for the end of a node that was told to stop.
+func (n *node) stopped() error {
 	p := n.now()
-	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-p.done:
 	case <-time.After(patience):
@@ -150,6 +156,11 @@ func (n *node) stop() error {
 	if code := p.cmd.ProcessState.ExitCode(); code != 0 {
 		return fmt.Errorf("%s ended with %v:\n%s", n.name, p.cmd.ProcessState, tail(p.text()))
 	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.old.WriteString(p.text())
+	n.old.WriteString("--- stopped\n")
+	n.life = nil
 	return nil
 }
 

@@ -50,7 +50,7 @@ func script(seed uint64, period time.Duration, nodes int) (list []deed) {
 		other := (d.a + 1 + r.IntN(nodes-1)) % nodes
 		planes := []plane{everything, control, data, gossip}
 		alone := ""
-		switch r.IntN(10) {
+		switch r.IntN(11) {
 		case 0, 1:
 			d.what, d.b, d.plane = "partition", other, planes[r.IntN(4)]
 		case 2, 3:
@@ -67,14 +67,15 @@ func script(seed uint64, period time.Duration, nodes int) (list []deed) {
 			d.what, alone = "freeze", fmt.Sprint("process", d.a)
 		case 9:
 			d.what, alone = "kill", fmt.Sprint("process", d.a)
+		case 10:
+			d.what, alone = "stop", fmt.Sprint("process", d.a)
 		}
 		d.lasts = min(d.lasts, period-at)
 		if alone != "" {
 			if busy[alone] > at {
 				continue
 			}
-			// Starting takes a while.
-			busy[alone] = at + d.lasts + time.Second
+			busy[alone] = at + d.lasts + time.Second // starting takes a while
 		}
 		list = append(list, d)
 	}
@@ -99,12 +100,25 @@ func (c *cluster) do(d deed) (undo func() error, err error) {
 	case "rate":
 		return func() error { return a.rate(base) }, a.rate(fmt.Sprintf("%dmbit", d.amount))
 	case "freeze":
-		return func() error { return a.signal(syscall.SIGCONT) }, a.signal(syscall.SIGSTOP)
+		return a.alone(func() error { return a.signal(syscall.SIGCONT) }), a.signal(syscall.SIGSTOP)
 	case "kill":
+		undo := a.alone(a.start)
 		a.kill()
-		return a.start, nil
+		return undo, nil
+	case "stop":
+		return a.alone(func() error { return errors.Join(a.stopped(), a.start()) }), a.signal(syscall.SIGTERM)
 	}
 	return none, fmt.Errorf("no such deed: %v", d)
+}
+
+// alone waits until nothing else is done to the process, and keeps it so until undo has
+// run.
+func (n *node) alone(undo func() error) func() error {
+	n.process.Lock()
+	return func() error {
+		defer n.process.Unlock()
+		return undo()
+	}
 }
 
 // suffer does all of the script, and returns when everything is undone.
@@ -164,7 +178,7 @@ func TestScriptCanBeRepeated(t *testing.T) {
 	if again, other := text(1), text(2); first != again || first == other {
 		t.Error("a script does not follow from its seed")
 	}
-	for _, what := range []string{"partition", "cut", "loss", "reset", "refuse", "rate", "freeze", "kill"} {
+	for _, what := range []string{"partition", "cut", "loss", "reset", "refuse", "rate", "freeze", "kill", "stop"} {
 		if !strings.Contains(first, ": "+what) {
 			t.Errorf("in five minutes there is no %s", what)
 		}
