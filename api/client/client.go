@@ -52,6 +52,8 @@ type Client struct {
 	conn      *grpc.ClientConn
 	transfers xferv1.TransferServiceClient
 	nodes     xferv1.NodeServiceClient
+	regions   xferv1.RegionServiceClient
+	socket    string // path of the unix socket; empty for others
 	patience  time.Duration
 }
 
@@ -82,7 +84,11 @@ func Dial(server string, o Options) (*Client, error) {
 		conn:      conn,
 		transfers: xferv1.NewTransferServiceClient(conn),
 		nodes:     xferv1.NewNodeServiceClient(conn),
+		regions:   xferv1.NewRegionServiceClient(conn),
 		patience:  o.Patience,
+	}
+	if path, ok := strings.CutPrefix(server, "unix://"); ok {
+		c.socket = path
 	}
 	if c.patience == 0 {
 		c.patience = time.Minute
