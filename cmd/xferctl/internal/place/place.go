@@ -67,7 +67,7 @@ func Parse(arg string, cwd func() (string, error)) (Place, error) {
 	case rest == "":
 		return Place{}, fmt.Errorf("%q has no path: write %s:/path", arg, node)
 	case rest[0] == '@':
-		return Place{}, fmt.Errorf("%q names a memory region, which this command cannot copy", arg)
+		return Place{}, fmt.Errorf("%q names a memory region; here a path of a file or directory is wanted", arg)
 	case rest[0] != '/':
 		return Place{}, fmt.Errorf("%q: the path on a node must be absolute; did you mean %s:/%s? (for a file of this node whose name has a colon, write ./%s)", arg, node, rest, arg)
 	}
