@@ -1,6 +1,7 @@
 package server
 
 import (
+	"encoding/hex"
 	"slices"
 	"time"
 
@@ -83,7 +84,7 @@ func regionStateOut(s region.State) xferv1.RegionState { return regionStates[s] 
 
 func (s *Server) regionOut(i *region.Info) *xferv1.Region {
 	m := &xferv1.Region{
-		Name: "nodes/" + string(s.cfg.Self) + "/regions/" + i.ID, Uid: i.UID[:], SizeBytes: i.Size, PageSize: i.HugePages,
+		Name: "nodes/" + string(s.cfg.Self) + "/regions/" + i.ID, Uid: hex.EncodeToString(i.UID[:]), SizeBytes: i.Size, PageSize: i.HugePages,
 		Foreign: i.Foreign, Readers: i.Readers, Writers: i.Writers, Labels: i.Labels, Ttl: durationpb.New(i.TTL),
 		Owner: i.Principal, State: regionStateOut(i.State), StateDetail: i.Detail,
 		CreateTime: timeOut(i.Created), ExpireTime: timeOut(i.Expires), Generation: i.Generation, OpenWrites: int32(i.OpenWrites),

@@ -65,7 +65,7 @@ func TestRegionOfAnotherNode(t *testing.T) {
 	req.Region.Readers, req.Region.Labels, req.Region.Ttl = []string{"bob"}, map[string]string{"a": "b"}, durationpb.New(time.Hour)
 	made := mustMake(t, n, "ann", req)
 	if made.GetName() != "nodes/n2/regions/x" || made.GetOwner() != "ann" || made.GetState() != xferv1.RegionState_REGION_STATE_READY ||
-		made.GetSizeBytes() != 8192 || made.GetTtl().AsDuration() != time.Hour || made.GetExpireTime() == nil || len(made.GetUid()) != 16 {
+		made.GetSizeBytes() != 8192 || made.GetTtl().AsDuration() != time.Hour || made.GetExpireTime() == nil || len(made.GetUid()) != 32 {
 		t.Errorf("region %v", made)
 	}
 	if _, err := reg["n2"].Get("ann", "x"); err != nil {

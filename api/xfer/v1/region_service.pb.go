@@ -94,8 +94,8 @@ type Region struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// nodes/{node}/regions/{region_id}.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// 16 bytes; tells regions of one name apart.
-	Uid []byte `protobuf:"bytes,2,opt,name=uid,proto3" json:"uid,omitempty"`
+	// 32 hexadecimal digits; tells regions of one name apart.
+	Uid string `protobuf:"bytes,2,opt,name=uid,proto3" json:"uid,omitempty"`
 	// Bytes; a multiple of 4096 and of page_size. Required in CreateRegion; never
 	// changes.
 	SizeBytes int64 `protobuf:"varint,3,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
@@ -180,11 +180,11 @@ func (x *Region) GetName() string {
 	return ""
 }
 
-func (x *Region) GetUid() []byte {
+func (x *Region) GetUid() string {
 	if x != nil {
 		return x.Uid
 	}
-	return nil
+	return ""
 }
 
 func (x *Region) GetSizeBytes() int64 {
@@ -1217,7 +1217,7 @@ const file_xfer_v1_region_service_proto_rawDesc = "" +
 	"\x1cxfer/v1/region_service.proto\x12\axfer.v1\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xad\x06\n" +
 	"\x06Region\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
-	"\x03uid\x18\x02 \x01(\fR\x03uid\x12\x1d\n" +
+	"\x03uid\x18\x02 \x01(\tR\x03uid\x12\x1d\n" +
 	"\n" +
 	"size_bytes\x18\x03 \x01(\x03R\tsizeBytes\x12\x1b\n" +
 	"\tpage_size\x18\x04 \x01(\x03R\bpageSize\x12 \n" +
