@@ -38,7 +38,7 @@ func main() {
 	}
 	var o options
 	flag.IntVar(&o.rounds, "rounds", 9, "rounds of each comparison; the median is shown")
-	flag.StringVar(&o.only, "only", "file-tmpfs,tree-tmpfs,file-disk,tree-disk,durability,latency", "comparisons, with commas: file-tmpfs, tree-tmpfs, file-disk, tree-disk, durability, latency, million")
+	flag.StringVar(&o.only, "only", "file-tmpfs,tree-tmpfs,file-disk,tree-disk,durability,latency,regions", "comparisons, with commas: file-tmpfs, tree-tmpfs, file-disk, tree-disk, durability, latency, regions, million")
 	flag.StringVar(&o.tmpfs, "tmpfs", "/dev/shm", "directory on tmpfs")
 	flag.StringVar(&o.disk, "disk", os.TempDir(), "directory on a disk")
 	size := flag.Int("mib", 2048, "size of the large file in MiB")
@@ -71,6 +71,8 @@ func bench(ctx context.Context, o options) error {
 			err = durability(ctx, o)
 		case "latency":
 			err = latency(ctx, o)
+		case "regions":
+			err = regions(ctx, o)
 		case "million":
 			err = million(ctx, o)
 		default:

@@ -17,16 +17,16 @@ import (
 )
 
 // region makes a region of node i, for everybody, with the bytes b.
-func (p *pair) region(t *testing.T, i int, id string, b []byte) {
+func (p *pair) region(t testing.TB, i int, id string, b []byte) {
 	t.Helper()
 	all := []string{region.Everybody}
-	if _, err := p.nodes[i].regions.Create(t.Context(), region.Spec{ID: id, Principal: "uid:0", Size: int64(len(b)), Readers: all, Writers: all}); err != nil {
+	if _, err := p.nodes[i].regions.Create(context.Background(), region.Spec{ID: id, Principal: "uid:0", Size: int64(len(b)), Readers: all, Writers: all}); err != nil {
 		t.Fatal(err)
 	}
 	p.memory(t, i, id, func(mem []byte) { copy(mem, b) })
 }
 
-func (p *pair) memory(t *testing.T, i int, id string, f func(mem []byte)) {
+func (p *pair) memory(t testing.TB, i int, id string, f func(mem []byte)) {
 	t.Helper()
 	g, err := p.nodes[i].regions.Read("uid:0", id)
 	if err != nil {
@@ -46,7 +46,7 @@ func regionDestination(id string, offset int64) *xferv1.Destination {
 	return &xferv1.Destination{Destination: &xferv1.Destination_Region{Region: &xferv1.RegionDestination{RegionId: id, Offset: offset}}}
 }
 
-func (p *pair) transfer(t *testing.T, spec *xferv1.TransferSpec) *xferv1.Transfer {
+func (p *pair) transfer(t testing.TB, spec *xferv1.TransferSpec) *xferv1.Transfer {
 	t.Helper()
 	ctx := context.Background()
 	tr, err := p.client.Submit(ctx, "", spec)
@@ -147,5 +147,25 @@ func TestRegionsBetweenTwoNodes(t *testing.T) {
 				t.Errorf("region to file: %d bytes, %v %v", len(b), st.Mode(), err)
 			}
 		})
+	}
+}
+
+// BenchmarkDescriptors is a transfer of very many pieces, for profiles.
+func BenchmarkDescriptors(b *testing.B) {
+	const n, each = 100_000, 2048
+	p := newPair(b, b.TempDir())
+	p.region(b, 0, "a", make([]byte, n*each*2))
+	p.region(b, 1, "b", make([]byte, n*each*2))
+	pieces := &xferv1.Pieces{Regions: []string{"a"}}
+	for i := range int64(n) {
+		pieces.PathIndex = append(pieces.PathIndex, 0)
+		pieces.Offset = append(pieces.Offset, i*each*2)
+		pieces.Length = append(pieces.Length, each)
+		pieces.DestOffset = append(pieces.DestOffset, (i*77_777%n)*each*2)
+	}
+	spec := &xferv1.TransferSpec{Mode: xferv1.Mode_MODE_ASSEMBLE, SourceNode: "n1", Pieces: pieces, TargetNode: "n2", Destination: regionDestination("b", 0)}
+	b.SetBytes(n * each)
+	for b.Loop() {
+		p.transfer(b, spec)
 	}
 }
