@@ -36,8 +36,10 @@ type edge struct {
 	scanned  bool
 	session  uint32 // the highest of the data planes that are set up over the stream
 
-	mu    sync.Mutex
-	entry entry
+	mu     sync.Mutex
+	entry  entry
+	shut   bool // the ranges were committed and not opened again
+	direct bool // the source may write by itself, at any time
 }
 
 // ending says how an edge ends: by Finish or Abort where err is nil.
@@ -140,7 +142,7 @@ func (e *edge) answerPings(inbox <-chan transfer.ToTarget, ended <-chan struct{}
 // end brings the edge to rest: first the fence, then the ranges are given up, and
 // only then anybody is told.
 func (e *edge) end(end *ending) {
-	err := e.fence()
+	err := e.fence(end.err == nil && end.finished != nil && end.finished.Complete)
 	if end.err != nil {
 		e.rest() // a commit that an Abort crosses comes to its end: it is the quicker way
 	}

@@ -21,9 +21,12 @@ const (
 	phaseOver                   // it has its result, without a commit
 )
 
-// entry is the one entry of an edge. The edge's mutex guards it.
+// entry is the one entry of an edge, or that of the post which is due. The edge's
+// mutex guards it.
 type entry struct {
 	phase     phase
+	prepared  bool   // it is followed by others; see round.go
+	number    uint64 // 0 but for posts
 	size      int64
 	chunkSize int64
 	digests   []transport.Digest // of extents that landed
@@ -43,7 +46,7 @@ func (n *entry) init(size, chunkSize int64) {
 
 // index returns which extent of the grid h is, and false where it is none.
 func (n *entry) index(h *transport.ExtentHeader) (int, bool) {
-	if h.Entry != 0 || n.phase == phaseNone || h.Offset < 0 || h.Offset >= n.size || h.Offset%n.chunkSize != 0 {
+	if h.Entry != n.number || n.phase == phaseNone || h.Offset < 0 || h.Offset >= n.size || h.Offset%n.chunkSize != 0 {
 		return 0, false
 	}
 	i := h.Offset / n.chunkSize
@@ -52,7 +55,7 @@ func (n *entry) index(h *transport.ExtentHeader) (int, bool) {
 
 // complete says that nothing is missing for the commit.
 func (n *entry) complete() bool {
-	return n.phase == phaseWanted && n.done && n.count == len(n.landed) && n.writers == 0
+	return n.phase == phaseWanted && (n.done || n.prepared) && n.count == len(n.landed) && n.writers == 0
 }
 
 // addEntry takes the entry that the owner announces.
@@ -64,7 +67,7 @@ func (e *edge) addEntry(list []transfer.Entry) error {
 	defer e.mu.Unlock()
 	x := &list[0]
 	switch {
-	case len(list) > 1 || e.entry.phase != phaseNone:
+	case len(list) > 1 || e.entry.phase != phaseNone || e.entry.prepared:
 		return errors.New("more than one entry for a region")
 	case x.Number != 0 || x.Kind != transfer.KindRegion || x.Name != "" || x.Parent != transfer.NoParent:
 		return fmt.Errorf("entry %d of kind %d for a region", x.Number, x.Kind)
@@ -100,10 +103,11 @@ func (e *edge) fail(err *transfer.Error) {
 
 // entryDone takes the owner's word that the source did not change.
 func (e *edge) entryDone(d *transfer.EntryDone) error {
-	if d.Entry != 0 {
+	e.mu.Lock()
+	if d.Entry != 0 || e.entry.prepared {
+		e.mu.Unlock()
 		return fmt.Errorf("the end of entry %d", d.Entry)
 	}
-	e.mu.Lock()
 	e.entry.done, e.entry.digest = true, d.Digest
 	commit := e.takeCommit()
 	e.mu.Unlock()
@@ -115,7 +119,7 @@ func (e *edge) entryDone(d *transfer.EntryDone) error {
 func (e *edge) restart(x *transfer.Entry) error {
 	e.mu.Lock()
 	n := &e.entry
-	if x.Number != 0 || x.Kind != transfer.KindRegion || n.phase == phaseNone || n.writers > 0 {
+	if x.Number != 0 || x.Kind != transfer.KindRegion || n.phase == phaseNone || n.writers > 0 || n.prepared {
 		e.mu.Unlock()
 		return fmt.Errorf("entry %d of kind %d begins anew, with %d writers", x.Number, x.Kind, n.writers)
 	}
@@ -144,6 +148,10 @@ func (e *edge) landed(asked []transfer.ExtentID) []transfer.LandedExtent {
 	n := &e.entry
 	var list []transfer.LandedExtent
 	for k, x := range asked {
+		if n.prepared && x.Entry < n.number { // its result came before this
+			list = append(list, transfer.LandedExtent{Asked: uint32(k)})
+			continue
+		}
 		h := transport.ExtentHeader{Entry: x.Entry, Offset: x.Offset}
 		if x.Offset >= 0 && x.Offset < n.size {
 			h.Length = transfer.ExtentRange(x.Offset/n.chunkSize, n.size, n.chunkSize).Length
@@ -163,6 +171,9 @@ func (e *edge) takeCommit() func() {
 		return func() {}
 	}
 	n.phase = phaseCommitted
+	if n.prepared {
+		return e.commitRound
+	}
 	return func() { e.work.Go(e.commit) }
 }
 
@@ -176,12 +187,7 @@ func (e *edge) commit() {
 		r.Generation, err = e.w.Commit(Commit{Digest: r.Digest, Bytes: n.size})
 	}
 	if err != nil {
-		terr, ok := errors.AsType[*transfer.Error](err)
-		if !ok {
-			terr = e.t.refuse(transfer.Internal, e.m.Dest, err)
-			terr.Phase = transfer.PhasePublish
-		}
-		r = transfer.Result{Kind: transfer.KindRegion, Outcome: transfer.OutcomeFailed, Err: terr}
+		r = transfer.Result{Kind: transfer.KindRegion, Outcome: transfer.OutcomeFailed, Err: e.publishError(err)}
 	} else {
 		r.Outcome, r.Change = transfer.OutcomePublished, transfer.ChangeContent
 	}

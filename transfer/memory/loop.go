@@ -69,6 +69,9 @@ func (e *edge) handle(m transfer.ToTarget) *ending {
 	case *transfer.EntryRestart:
 		return wrong(e.restart(&m.Entry))
 	case *transfer.EntryGiveUp:
+		if m.Err != nil && e.m.Options.Prepared {
+			return wrong(e.giveUpRound(m))
+		}
 		if m.Entry != 0 || m.Err == nil {
 			return e.broken("entry %d is given up", m.Entry)
 		}
@@ -78,7 +81,7 @@ func (e *edge) handle(m transfer.ToTarget) *ending {
 	case *transfer.PrepareData:
 		return e.prepareData(m)
 	case *transfer.FenceData:
-		if err := e.fence(); err != nil {
+		if err := e.fence(len(m.Asked) == 0); err != nil {
 			return &ending{err: e.unfenced(err)}
 		}
 		e.out.post(&transfer.DataFenced{Landed: e.landed(m.Asked)})
@@ -109,6 +112,7 @@ func (e *edge) finish() *ending {
 	phase, published := e.entry.phase, e.entry.published
 	e.mu.Unlock()
 	switch {
+	case e.m.Options.Prepared: // nothing is on its way: the owner has all results
 	case !e.scanned:
 		return e.broken("finish before the end of the manifest")
 	case phase == phaseWanted, phase == phaseCommitted && !published:
@@ -120,7 +124,7 @@ func (e *edge) finish() *ending {
 // prepareData brings up a data plane by the first of the transports named that works
 // here.
 func (e *edge) prepareData(m *transfer.PrepareData) *ending {
-	if err := e.fence(); err != nil {
+	if err := e.fence(true); err != nil { // the one before it came to its end
 		return &ending{err: e.unfenced(err)}
 	}
 	fail := func(reason transfer.Reason, err error) *ending {
@@ -136,9 +140,6 @@ func (e *edge) prepareData(m *transfer.PrepareData) *ending {
 		a := e.t.cfg.Acceptors[name]
 		if a == nil || name == transport.Local && !e.peer.SameNode {
 			continue
-		}
-		if name == transport.RDMA {
-			e.w.Touched() // the source writes by itself from the grant on
 		}
 		in, err := a.Prepare(e.ctx, transport.Edge{UID: e.m.UID, Epoch: e.m.Epoch, Peer: string(e.m.Owner)}, &sink{edge: e},
 			transport.PrepareOptions{
@@ -162,6 +163,9 @@ func (e *edge) prepareData(m *transfer.PrepareData) *ending {
 			return fail(reason, fmt.Errorf("prepare %s: %w", name, err))
 		}
 		e.incoming = transfer.Join(in, e.session, func(m *transfer.DataControl) { e.out.post(m) })
+		if err := e.grants(name); err != nil {
+			return fail(transfer.RegionGone, err)
+		}
 		e.out.post(&transfer.DataReady{Grant: in.Grant(), Why: why})
 		return nil
 	}
@@ -169,8 +173,9 @@ func (e *edge) prepareData(m *transfer.PrepareData) *ending {
 }
 
 // fence ends the data plane: when it returns no byte of it can land any more. An
-// error says that some may all the same; the region is quarantined then.
-func (e *edge) fence() error {
+// error says that some may all the same; the region is quarantined then. clean says
+// that the owner heard of everything that it sent.
+func (e *edge) fence(clean bool) error {
 	if e.incoming == nil {
 		return nil
 	}
@@ -186,6 +191,7 @@ func (e *edge) fence() error {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.spoil(clean)
 	clear(e.entry.flying)
 	e.entry.writers = 0
 	return err

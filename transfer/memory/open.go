@@ -28,6 +28,8 @@ func checkOpen(m *transfer.Open) (*transfer.Layout, error) {
 		return nil, errors.New("no uid or epoch")
 	case m.Owner == "" || m.ID == "" || m.StateUUID == "":
 		return nil, errors.New("no owner, id or state uuid")
+	case o.Prepared && (len(m.Ranges) == 0 || o.DryRun || o.Digest != ""):
+		return nil, errors.New("a prepared transfer without ranges, or with a dry run or a digest")
 	case o.Digest != "" && o.Digest.Size() == 0:
 		return nil, fmt.Errorf("unknown digest %q", o.Digest)
 	case len(o.Expected) > 0 && len(o.Expected) != o.Digest.Size():
@@ -110,6 +112,9 @@ func (t *Target) open(ctx context.Context, cancel context.CancelCauseFunc, p Pee
 	}
 	e.busy, e.rest = context.WithCancel(ctx)
 	e.entry.init(layout.Size(), m.Options.ChunkSize)
+	if m.Options.Prepared {
+		e.entry.prepared, e.entry.phase = true, phaseWanted
+	}
 	t.mu.Lock()
 	t.epochs.Open(epochKey(m), m.Epoch)
 	t.edges[m.UID] = e

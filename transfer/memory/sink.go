@@ -29,6 +29,9 @@ func (s *sink) Place(_ context.Context, _ uint64, extents []transport.ExtentHead
 		h := &extents[i]
 		at, ok := n.index(h)
 		switch {
+		case n.prepared && h.Entry != n.number: // late, or too early
+			landings[i].Refuse = errNotWanted
+			continue
 		case !ok:
 			s.unplace(extents[:i], landings)
 			return nil, fmt.Errorf("extent [%d,+%d) of entry %d is not on the grid of the region's entry", h.Offset, h.Length, h.Entry)
@@ -43,6 +46,10 @@ func (s *sink) Place(_ context.Context, _ uint64, extents []transport.ExtentHead
 		if err != nil {
 			s.unplace(extents[:i], landings)
 			return nil, err
+		}
+		if err := s.reopen(); err != nil {
+			landings[i].Refuse = err
+			continue
 		}
 		landings[i].Mem = memory
 		n.flying[at] = true

@@ -64,6 +64,8 @@ type Writing interface {
 	// Commit: all of the ranges are whole. It returns the region's new generation.
 	// Errors are *transfer.Error.
 	Commit(c Commit) (generation uint64, err error)
+	// Again opens the ranges once more after a Commit. It does not wait for anything.
+	Again() error
 	// Quarantine: the memory could not be fenced, so bytes may still land in it.
 	// Close follows all the same.
 	Quarantine(cause error)

@@ -58,6 +58,13 @@ func (w writing) Commit(c memory.Commit) (uint64, error) {
 	return n, nil
 }
 
+func (w writing) Again() error {
+	if err := w.Writing.Again(); err != nil {
+		return transfer.RegionError(err, transfer.SideTarget, transfer.PhaseMove, w.node)
+	}
+	return nil
+}
+
 // target serves the edges that end here: those into regions by one room, the others
 // by another.
 type target struct {
