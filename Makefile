@@ -54,7 +54,7 @@ test-lab: ## the RDMA suites on SoftRoCE, in virtual machines (part of test)
 test-faults: ## kill nodes, cut their power and spoil their network, at every step of transfers (part of test: a sample of it)
 	./scripts/deps.sh test
 	$(GO) test -v -count=1 -timeout 60m ./test/faults -faults.full
-	$(GO) test -v -count=1 -timeout 30m ./test/faults/nemesis -nemesis.time 5m
+	$(GO) test -v -count=1 -timeout 30m ./test/faults/nemesis -nemesis.time=5m
 	$(GO) test -v -count=1 -run 'EveryStateOfTheLifecycle' ./transfer/lifecycle -explore.all
 
 test-nocgo: ## the whole suite without cgo (part of test-full)
