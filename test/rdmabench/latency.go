@@ -79,9 +79,12 @@ func (e *edges) pings(ctx context.Context, n int) ([]time.Duration, error) {
 		return nil, err
 	}
 	defer end()
+	before := e.dst.Accounts()[0]
 	if err := out.Run(ctx, p); err != nil {
 		return nil, err
 	}
+	after := e.dst.Accounts()[0]
+	fmt.Printf("of each, the target looked %.1f times and was woken %.2f times\n", float64(after.Polls-before.Polls)/float64(n), float64(after.Waits-before.Waits)/float64(n))
 	return p.took[n/10:], nil // the first ones find everything cold
 }
 

@@ -24,6 +24,7 @@ type options struct {
 	queues  int
 	timeout time.Duration
 	file    bool
+	small   bool
 }
 
 func main() {
@@ -35,6 +36,7 @@ func main() {
 	flag.IntVar(&o.queues, "queues", 0, "queue pairs of a rail, of the transport alone; 0 is its default")
 	flag.DurationVar(&o.timeout, "timeout", 15*time.Minute, "bound of it all")
 	flag.BoolVar(&o.file, "file", true, "from file to file between daemons too")
+	flag.BoolVar(&o.small, "small", false, "only how long 4 KiB take")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -68,7 +70,7 @@ func boot(ctx context.Context, o options) error {
 	}
 	res, err := lab.Run(ctx, lab.Job{
 		Cmd: []string{filepath.Join(dir, "rdmabench"), "-rounds", strconv.Itoa(o.rounds), "-mib", strconv.Itoa(o.mib), "-chunk", strconv.Itoa(o.chunk),
-			"-streams", strconv.Itoa(o.streams), "-queues", strconv.Itoa(o.queues), "-file=" + strconv.FormatBool(o.file)},
+			"-streams", strconv.Itoa(o.streams), "-queues", strconv.Itoa(o.queues), "-file=" + strconv.FormatBool(o.file), "-small=" + strconv.FormatBool(o.small)},
 		Dir: dir, Env: []string{"XFER_BENCH_BIN=" + dir}, Timeout: o.timeout, Output: os.Stdout, MemoryMiB: 6144,
 	})
 	if err != nil {

@@ -29,6 +29,14 @@ type contender struct {
 
 // measure runs all of them in turn and prints the table.
 func measure(ctx context.Context, o options) error {
+	if o.small {
+		e, err := newEdges(o, true, true)
+		if err != nil {
+			return err
+		}
+		defer e.close()
+		return latencies(ctx, o, e)
+	}
 	begin, err := overhead(ctx)
 	if err != nil {
 		return err

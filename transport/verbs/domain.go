@@ -30,8 +30,9 @@ type domain struct {
 	// signaled, and of receives.
 	outstanding atomic.Int64
 
-	alone bool // the completion that is being taken came alone; of watch
-	eager bool // what comes next is waited for with more patience; of watch
+	alone bool          // the completion that is being taken came alone; of watch
+	eager atomic.Bool   // small chunks are on their way
+	kick  chan struct{} // of a source: has watch look now; holds one
 
 	stopped bool // all queue pairs are in Error
 }

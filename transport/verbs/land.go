@@ -138,7 +138,8 @@ func (l *landing) take(d *domain, wc *rdma.WorkCompletion) {
 	a := arrived{l.slots[slot], generation, d}
 	if l.inPlace {
 		// A small one that comes alone is faster looked at than handed on.
-		if d.eager = small(a.slot.cell); d.eager && d.alone && l.working.Load() == 0 {
+		now := small(a.slot.cell)
+		if d.eager.Store(now); now && d.alone && l.working.Load() == 0 {
 			if !l.direct.Swap(true) {
 				l.in.stats.Streams.Add(1)
 			}

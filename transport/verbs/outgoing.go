@@ -77,6 +77,7 @@ type outSlot struct {
 	generation uint16
 	chunk      *transport.Chunk
 	feed       transport.Feed
+	domain     *domain
 	pair       *pair
 	total      int64
 	posted     bool // all of it

@@ -23,11 +23,18 @@ const (
 	eagerGap  = 2 * time.Millisecond
 )
 
+// While small chunks are on their way the source does not have its device wake
+// anybody, which would disturb what the target does where both are busy: it looks
+// when the target answered, and after this time.
+const lazyFor = 2 * time.Millisecond
+
 // watch takes completions until ctx ends or the queue is lost. take is called
 // for each, in order.
 func (d *domain) watch(ctx context.Context, take func(*rdma.WorkCompletion)) error {
 	var wcs [32]rdma.WorkCompletion
-	empty, looks, armed := 0, spin, false
+	empty, looks, armed, waited := 0, spin, false, false
+	timer := time.NewTimer(lazyFor)
+	timer.Stop()
 	for {
 		n, err := d.cq.Poll(wcs[:])
 		d.account.polls.Add(1)
@@ -44,7 +51,16 @@ func (d *domain) watch(ctx context.Context, take func(*rdma.WorkCompletion)) err
 			if empty > 0 { // it paid
 				looks = d.patience()
 			}
-			empty, armed = 0, false
+			empty, armed, waited = 0, false, false
+		case d.kick != nil && d.eager.Load() && !waited && !armed:
+			timer.Reset(lazyFor)
+			select {
+			case <-d.kick:
+				timer.Stop()
+			case <-timer.C:
+			case <-ctx.Done():
+			}
+			waited = true
 		case empty < looks:
 			if empty++; empty > spin {
 				runtime.Gosched()
@@ -62,10 +78,10 @@ func (d *domain) watch(ctx context.Context, take func(*rdma.WorkCompletion)) err
 				return err
 			}
 			d.account.waits.Add(1)
-			if looks = max(looks/2, 1); d.eager && time.Since(parked) < eagerGap {
+			if looks = max(looks/2, 1); d.kick == nil && d.eager.Load() && time.Since(parked) < eagerGap {
 				looks = eagerSpin
 			}
-			empty, armed = 0, false
+			empty, armed, waited = 0, false, false
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -75,7 +91,7 @@ func (d *domain) watch(ctx context.Context, take func(*rdma.WorkCompletion)) err
 
 // patience is how often to look for a completion where that pays.
 func (d *domain) patience() int {
-	if d.eager {
+	if d.kick == nil && d.eager.Load() {
 		return eagerSpin
 	}
 	return spin

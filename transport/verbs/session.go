@@ -110,6 +110,9 @@ func (s *session) more(chunk, n int) []*slab {
 // Blocks.
 func (s *session) open(p path, n depths, access rdma.Access) error {
 	d, err := openDomain(p, s.t.ledger.use(s.peer, &p), n, access)
+	if s.side == asSource {
+		d.kick = make(chan struct{}, 1)
+	}
 	s.domains = append(s.domains, d)
 	if err != nil {
 		return d.blame(err)

@@ -160,6 +160,12 @@ func (o *outgoing) answer(slot, generation uint16, seq uint64, answers []wire.An
 	}
 	sl.answers = append(sl.answers[:0], answers...)
 	sl.answered = true
+	if !sl.completed {
+		select {
+		case sl.domain.kick <- struct{}{}:
+		default:
+		}
+	}
 	o.settle(sl)
 	return nil
 }

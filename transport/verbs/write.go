@@ -88,10 +88,11 @@ func (o *outgoing) post(ctx context.Context, sl *outSlot, cell int, generation u
 	w.k, w.d, w.p = o.least()
 	sl.reqs = sl.reqs[:0]
 	o.mu.Lock()
-	sl.pair, sl.posted = w.p, true
+	sl.domain, sl.pair, sl.posted = w.d, w.p, true
 	o.mu.Unlock()
 	o.stall.owe()
 	w.p.load.Add(sl.total)
+	w.d.eager.Store(o.inPlace && sl.total <= smallChunk)
 	if err := w.extents(ctx); err != nil {
 		return err
 	}
