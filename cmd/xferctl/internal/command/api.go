@@ -38,6 +38,13 @@ type API interface {
 	Files(ctx context.Context, node, path string) iter.Seq2[*xferv1.File, error]
 	Stat(ctx context.Context, node, path string, follow bool) (*xferv1.File, error)
 
+	CreateRegion(ctx context.Context, node, id string, r *xferv1.Region) (*xferv1.Region, error)
+	GetRegion(ctx context.Context, name string) (*xferv1.Region, error)
+	ListRegions(ctx context.Context, parent string) (list []*xferv1.Region, unreachable []string, err error)
+	UpdateRegion(ctx context.Context, r *xferv1.Region, fields ...string) (*xferv1.Region, error)
+	DeleteRegion(ctx context.Context, name string, force bool) error
+	WatchRegion(ctx context.Context, name string, after *uint64) iter.Seq2[*xferv1.WatchRegionResponse, error]
+
 	Close() error
 }
 

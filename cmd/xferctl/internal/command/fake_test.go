@@ -239,6 +239,7 @@ type ran struct {
 // world runs command lines against a fake.
 type world struct {
 	api     *fake
+	other   API // instead of it
 	signals chan os.Signal
 	tty     bool
 	stdin   string
@@ -262,9 +263,14 @@ func (w *world) run(t *testing.T, line string) ran {
 		WorkDir:   func() (string, error) { return "/home/u", nil },
 		Terminal:  func(io.Writer) bool { return w.tty },
 		Width:     func() int { return 100 },
-		Dial:      func(context.Context, settings.Settings) (API, error) { return w.api, nil },
-		Signals:   func() (<-chan os.Signal, func()) { return w.signals, func() {} },
-		NewID:     func() string { return "new" },
+		Dial: func(context.Context, settings.Settings) (API, error) {
+			if w.other != nil {
+				return w.other, nil
+			}
+			return w.api, nil
+		},
+		Signals: func() (<-chan os.Signal, func()) { return w.signals, func() {} },
+		NewID:   func() string { return "new" },
 	})
 	return ran{code, out.String(), errs.String()}
 }

@@ -69,7 +69,7 @@ func (a *app) root() *cobra.Command {
 		c.GroupID = "move"
 		cmd.AddCommand(c)
 	}
-	for _, c := range []*cobra.Command{a.transfersCmd(), a.nodesCmd(), a.lsCmd(), a.statCmd(), a.verifyCmd(), a.explainCmd()} {
+	for _, c := range []*cobra.Command{a.transfersCmd(), a.nodesCmd(), a.regionsCmd(), a.lsCmd(), a.statCmd(), a.verifyCmd(), a.explainCmd()} {
 		c.GroupID = "look"
 		cmd.AddCommand(c)
 	}
