@@ -24,6 +24,14 @@ above the destination are made; -n and -i show them with their whole path. Sever
 copies may go into one directory at the same time, as long as no two of them have
 the same name there.
 
+A memory region is written NODE:@REGION, and a part of one NODE:@REGION+OFFSET,LENGTH:
+  n1:@a       n2:@b        the bytes of region a land in b, from its start on
+  n1:@a+4KiB,1MiB n2:@b+64 one MiB of a lands 64 bytes into b
+  n1:/a/file  n2:@b        the bytes of the file land in b, and have to fit
+  n1:@a       n2:/b/file   /b/file becomes a copy of the region, for its owner alone
+The region's generation rises when all is there. A transfer that does not end well
+leaves the bytes that it was to write torn, and begins anew.
+
 A file that is the same at the destination is not sent again, so running the same
 command again goes on where it stopped. A file appears under its name when it is
 complete and verified, never before.
@@ -50,6 +58,7 @@ func (a *app) cpCmd() *cobra.Command {
 		Example: `  xferctl cp n1:/data/set n2:/data/             # a directory, into /data of n2
   xferctl cp -a n1:/images/vm.img n2:/images/vm.img --verify store
   xferctl cp ./model n2:/models/                # from this node
+  xferctl cp n1:/models/weights n2:@weights     # into a memory region
   xferctl cp -n n1:/data/set/ n2:/data/set      # what would be done?
   xferctl cp n1:/data/ n2:/data --exclude '*.tmp' --bwlimit 500MB --detach
   find . -newer mark -print0 | xferctl cp --files-from - -0 . n2:/data/new/`,
@@ -99,10 +108,14 @@ func (a *app) copy(ctx context.Context, r *copyRun, mode xferv1.Mode, args []str
 		return err
 	}
 	// The mapping is checked before a server is asked for the name of its node.
-	if err := a.checkMapping(args, toMapping); err != nil {
+	parse := parser(place.Parse)
+	if mode == xferv1.Mode_MODE_COPY {
+		parse = place.ParseAny
+	}
+	if err := a.checkMapping(args, parse, toMapping); err != nil {
 		return err
 	}
-	places, err := a.places(ctx, args)
+	places, err := a.placesBy(ctx, parse, args)
 	if err != nil {
 		return err
 	}
@@ -132,11 +145,11 @@ func (a *app) copy(ctx context.Context, r *copyRun, mode xferv1.Mode, args []str
 
 // checkMapping refuses what no answer of a server could make right. Which node
 // a path without one is of is not known here: it may be that of the others.
-func (a *app) checkMapping(args []string, toMapping func([]place.Place) (place.Mapping, error)) error {
+func (a *app) checkMapping(args []string, parse parser, toMapping func([]place.Place) (place.Mapping, error)) error {
 	places := make([]place.Place, len(args))
 	other := ""
 	for i, arg := range args {
-		p, err := place.Parse(arg, a.env.WorkDir)
+		p, err := parse(arg, a.env.WorkDir)
 		if err != nil {
 			return exit.With(exit.Usage, err)
 		}

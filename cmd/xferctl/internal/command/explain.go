@@ -42,7 +42,7 @@ func (a *app) explain(ctx context.Context, s *specFlags, args []string) error {
 	if err := s.check(); err != nil {
 		return err
 	}
-	places, err := a.places(ctx, args)
+	places, err := a.placesBy(ctx, place.ParseAny, args)
 	if err != nil {
 		return err
 	}
@@ -102,13 +102,33 @@ func planPairs(spec *xferv1.TransferSpec, p *xferv1.Plan) [][2]string {
 	if p.GetTransport() == "local" && verify == "wire" {
 		verify = "kernel_copy" // what the result says then: no program sees the bytes
 	}
+	resolved := shownPlace(place.Place{Node: spec.GetTargetNode(), Path: string(p.GetResolvedDestination())})
+	if to := placesOf(spec).Dest; to.Region != nil {
+		resolved = shownPlace(to)
+		transport += inPlace(spec, p)
+	}
 	return [][2]string{
-		{"resolved", shownPlace(place.Place{Node: spec.GetTargetNode(), Path: string(p.GetResolvedDestination())})},
+		{"resolved", resolved},
 		{"transport", transport},
 		{"streams", fmt.Sprint(p.GetStreams())},
 		{"verify", verify},
 		{"free there", show.Size(p.GetFreeBytes())},
 	}
+}
+
+// inPlace says how bytes get into a region over a transport, and out of one.
+func inPlace(spec *xferv1.TransferSpec, p *xferv1.Plan) string {
+	fromRegion := true
+	for _, s := range placesOf(spec).Sources {
+		fromRegion = fromRegion && s.Region != nil
+	}
+	switch {
+	case p.GetTransport() != "rdma":
+		return ", received into the region itself"
+	case fromRegion:
+		return ", in place: one-sided writes from region to region"
+	}
+	return ", in place at the target; staged at the source"
 }
 
 func (a *app) printTransports(n *xferv1.Node) {

@@ -133,10 +133,17 @@ func nodeID(n *xferv1.Node) string { return strings.TrimPrefix(n.GetName(), "nod
 // places reads the paths of a command line and gives those without a node the
 // node behind the unix socket.
 func (a *app) places(ctx context.Context, args []string) ([]place.Place, error) {
+	return a.placesBy(ctx, place.Parse, args)
+}
+
+// parser is place.Parse, or place.ParseAny where regions are welcome.
+type parser func(arg string, cwd func() (string, error)) (place.Place, error)
+
+func (a *app) placesBy(ctx context.Context, parse parser, args []string) ([]place.Place, error) {
 	out := make([]place.Place, len(args))
 	local := false
 	for i, arg := range args {
-		p, err := place.Parse(arg, a.env.WorkDir)
+		p, err := parse(arg, a.env.WorkDir)
 		if err != nil {
 			return nil, exit.With(exit.Usage, err)
 		}

@@ -116,6 +116,9 @@ func summary(t *xferv1.Transfer, verbose bool) []string {
 		head += ", but " + show.Plural(n, "entry was", "entries were") + " not kept in full"
 	}
 	out := []string{head + " " + show.Name(t.GetName()), "  files:      " + strings.Join(files, ", ")}
+	if to := placesOf(t.GetSpec()).Dest; to.Region != nil {
+		out[1] = "  region:     " + regionLine(t, shownPlace(to))
+	}
 	if l := others(c, dry); l != "" {
 		out = append(out, "  others:     "+l)
 	}
@@ -162,6 +165,19 @@ func summary(t *xferv1.Transfer, verbose bool) []string {
 		out = append(out, verboseLines(t)...)
 	}
 	return out
+}
+
+// regionLine says what became of the region that was to be written.
+func regionLine(t *xferv1.Transfer, to string) string {
+	switch {
+	case t.GetSpec().GetDryRun():
+		return to + " would be written"
+	case t.Generation != nil:
+		return fmt.Sprintf("%s written, generation %d", to, t.GetGeneration())
+	case t.GetState() == xferv1.State_STATE_SUCCEEDED:
+		return to + " left as it is: there were no bytes"
+	}
+	return to + " not written, or in part: xferctl regions show tells what is torn"
 }
 
 // elapsed is how long a transfer ran; before its end, until now.

@@ -3,6 +3,7 @@ package command
 import (
 	"strings"
 
+	"github.com/xferd/xferd/api/client"
 	xferv1 "github.com/xferd/xferd/api/xfer/v1"
 	"github.com/xferd/xferd/cmd/xferctl/internal/flagval"
 	"github.com/xferd/xferd/cmd/xferctl/internal/place"
@@ -13,9 +14,17 @@ func setPlaces(out *xferv1.TransferSpec, m place.Mapping) {
 	out.SourceNode, out.TargetNode = m.Sources[0].Node, m.Dest.Node
 	out.Sources = nil
 	for _, s := range m.Sources {
+		if r := s.Region; r != nil {
+			out.Sources = append(out.Sources, client.RegionSource(r.ID, r.Offset, r.Length))
+			continue
+		}
 		out.Sources = append(out.Sources, &xferv1.Source{Source: &xferv1.Source_Path{
 			Path: &xferv1.PathSource{Path: []byte(s.Path), Contents: s.Slash},
 		}})
+	}
+	if r := m.Dest.Region; r != nil {
+		out.Destination = client.RegionDestination(r.ID, r.Offset)
+		return
 	}
 	out.Destination = &xferv1.Destination{
 		Destination: &xferv1.Destination_Path{Path: []byte(m.Dest.Path)},
@@ -33,13 +42,31 @@ func placesOf(spec *xferv1.TransferSpec) place.Mapping {
 		Dest: place.Place{Node: spec.GetTargetNode(), Path: string(spec.GetDestination().GetPath())},
 		Into: spec.GetDestination().GetMode() == xferv1.DestinationMode_DESTINATION_MODE_INTO_DIR,
 	}
+	if r := spec.GetDestination().GetRegion(); r != nil {
+		m.Dest.Region = &place.Region{Node: m.Dest.Node, ID: r.GetRegionId(), Offset: r.GetOffset(), Length: -1}
+	}
 	for _, s := range spec.GetSources() {
+		if r := s.GetRegion(); r != nil {
+			m.Sources = append(m.Sources, regionPlace(spec.GetSourceNode(), r))
+			continue
+		}
 		m.Sources = append(m.Sources, place.Place{Node: spec.GetSourceNode(), Path: string(s.GetPath().GetPath()), Slash: s.GetPath().GetContents()})
 	}
 	for _, p := range spec.GetPieces().GetPaths() {
 		m.Sources = append(m.Sources, place.Place{Node: spec.GetSourceNode(), Path: string(p)})
 	}
+	for _, id := range spec.GetPieces().GetRegions() {
+		m.Sources = append(m.Sources, regionPlace(spec.GetSourceNode(), &xferv1.RegionSource{RegionId: id}))
+	}
 	return m
+}
+
+func regionPlace(node string, r *xferv1.RegionSource) place.Place {
+	p := place.Region{Node: node, ID: r.GetRegionId(), Offset: r.GetOffset(), Length: -1}
+	if r.Length != nil {
+		p.Length = r.GetLength()
+	}
+	return place.Place{Node: node, Region: &p}
 }
 
 // choice returns the number of an enum value from the word of a flag; no word

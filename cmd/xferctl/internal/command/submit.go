@@ -165,13 +165,18 @@ func setTyped(spec *xferv1.TransferSpec, from, to any) error {
 	if !ok {
 		list = []any{from}
 	}
+	parse := parser(place.Parse)
+	switch spec.GetMode() {
+	case xferv1.Mode_MODE_UNSPECIFIED, xferv1.Mode_MODE_COPY:
+		parse = place.ParseAny
+	}
 	var places []place.Place
 	for _, v := range append(list, to) {
 		text, ok := v.(string)
 		if !ok {
 			return fmt.Errorf("from and to must be text (from may be a list), as in n1:/data/set")
 		}
-		p, err := place.Parse(text, func() (string, error) { return "/", nil })
+		p, err := parse(text, func() (string, error) { return "/", nil })
 		if err != nil {
 			return err
 		}

@@ -22,6 +22,8 @@ type Mapping struct {
 //	n1:/a/dir  n2:/b/dir   /b/dir becomes the copy
 //	n1:/a/dir  n2:/b/      /b/dir becomes the copy
 //	n1:/a/dir/ n2:/b[/]    the contents of /a/dir land in /b
+//	n1:@r      n2:/b       the file /b becomes the bytes of the region
+//	n1:/a      n2:@r+8     the bytes of the file land in the region from byte 8 on
 //
 // Several sources need a destination with a trailing slash.
 func Copy(sources []Place, dest Place) (Mapping, error) {
@@ -37,6 +39,9 @@ func Copy(sources []Place, dest Place) (Mapping, error) {
 	if len(sources) > 1 && !dest.Slash {
 		return Mapping{}, fmt.Errorf("several sources need a destination that ends in a slash: %s/", dest)
 	}
+	if err := m.checkRegions(); err != nil {
+		return Mapping{}, err
+	}
 	m.Into = len(sources) > 1 || dest.Slash && !sources[0].Slash
 	if err := m.checkNames(); err != nil {
 		return Mapping{}, err
@@ -51,7 +56,7 @@ func (m Mapping) checkNames() error {
 		if s.Slash {
 			continue // contents may overlap by intent: the last one wins
 		}
-		name := path.Base(s.Path)
+		name := s.name()
 		if other, ok := seen[name]; ok {
 			return fmt.Errorf("%s and %s would both become %s", other, s, m.Target(s))
 		}
@@ -85,9 +90,50 @@ func Sync(src, dest Place) (Mapping, error) {
 func (m Mapping) Target(src Place) Place {
 	t := Place{Node: m.Dest.Node, Path: m.Dest.Path, Slash: src.Slash}
 	if m.Into && !src.Slash {
-		t.Path = strings.TrimSuffix(m.Dest.Path, "/") + "/" + path.Base(src.Path)
+		t.Path = strings.TrimSuffix(m.Dest.Path, "/") + "/" + src.name()
+	}
+	if m.Dest.Region != nil {
+		r := *m.Dest.Region
+		t.Region, t.Path = &r, ""
 	}
 	return t
+}
+
+// name is the name that a place lands under in a directory.
+func (p Place) name() string {
+	if p.Region != nil {
+		return p.Region.ID
+	}
+	return path.Base(p.Path)
+}
+
+// checkRegions refuses what no region can be part of. A length that is typed at the
+// destination is that of the source as well.
+func (m *Mapping) checkRegions() error {
+	from, to := m.Sources[0].Region, m.Dest.Region
+	for _, s := range m.Sources {
+		if s.Region != nil && len(m.Sources) > 1 {
+			return fmt.Errorf("%s is copied alone: several parts go in one transfer as pieces (xferctl submit)", s)
+		}
+	}
+	switch {
+	case to == nil:
+		return nil
+	case len(m.Sources) > 1:
+		return fmt.Errorf("one source goes into %s: several parts go in one transfer as pieces (xferctl submit)", m.Dest)
+	case m.Sources[0].Slash:
+		return fmt.Errorf("%s is a directory, which can not go into %s", m.Sources[0], m.Dest)
+	case to.Length < 0:
+		return nil
+	case from == nil:
+		return fmt.Errorf("%s: all of the file goes there, so leave the length out", m.Dest)
+	case from.Length >= 0 && from.Length != to.Length:
+		return fmt.Errorf("%s has %d bytes, and %s %d", m.Sources[0], from.Length, m.Dest, to.Length)
+	}
+	r := *from
+	r.Length = to.Length
+	m.Sources = []Place{{Node: m.Sources[0].Node, Region: &r}}
+	return nil
 }
 
 // Lines describes the mapping, one line per source. show makes a place fit for

@@ -77,3 +77,49 @@ func TestSyncNeedsBothSlashes(t *testing.T) {
 		}
 	}
 }
+
+func TestCopyOfRegions(t *testing.T) {
+	read := func(t *testing.T, arg string) Place {
+		t.Helper()
+		p, err := ParseAny(arg, func() (string, error) { return "/", nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	for _, tt := range []struct{ args, want, err string }{
+		{args: "n1:@a n2:@b", want: "n1:@a -> n2:@b"},
+		{args: "n1:@a+4KiB,8 n2:@b+16", want: "n1:@a+4096,8 -> n2:@b+16"},
+		{args: "n1:@a n2:@b+16,8", want: "n1:@a+0,8 -> n2:@b+16,8"},
+		{args: "n1:@a+1,8 n2:@b+16,8", want: "n1:@a+1,8 -> n2:@b+16,8"},
+		{args: "n1:@a+1,9 n2:@b+16,8", err: "has 9 bytes"},
+		{args: "n1:/a n2:@b", want: "n1:/a -> n2:@b"},
+		{args: "n1:/a n2:@b+0,9", err: "leave the length out"},
+		{args: "n1:/a/ n2:@b", err: "a directory"},
+		{args: "n1:@a n2:/b", want: "n1:@a -> n2:/b"},
+		{args: "n1:@a n2:/b/", want: "n1:@a -> n2:/b/a"},
+		{args: "n1:@a n1:@c n2:/b/", err: "as pieces"},
+		{args: "n1:/a n1:/c n2:@b", err: "slash"},
+	} {
+		t.Run(tt.args, func(t *testing.T) {
+			words := strings.Fields(tt.args)
+			var places []Place
+			for _, w := range words {
+				places = append(places, read(t, w))
+			}
+			m, err := Copy(places[:len(places)-1], places[len(places)-1])
+			if tt.err != "" {
+				if err == nil || !strings.Contains(err.Error(), tt.err) {
+					t.Errorf("error %v, want %q", err, tt.err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.Join(m.Lines(Place.String), ";"); got != tt.want {
+				t.Errorf("%s, want %s", got, tt.want)
+			}
+		})
+	}
+}

@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// Place is one path of one node.
+// Place is one path of one node, or a memory region.
 type Place struct {
 	// Node is empty for a path without a node: the node behind the unix socket.
 	Node string
@@ -20,10 +20,15 @@ type Place struct {
 	// Slash says that the path was typed with a trailing slash (or "/."). As a
 	// source this is a directory's contents, as a destination "into it".
 	Slash bool
+	// Region is set instead of Path for a memory region. Its node is Node.
+	Region *Region
 }
 
 // String gives the place as it would be typed.
 func (p Place) String() string {
+	if p.Region != nil {
+		return p.Region.String()
+	}
 	s := p.Path
 	if p.Slash && s != "/" {
 		s += "/"
@@ -43,6 +48,18 @@ func CheckNode(id string) error {
 		return fmt.Errorf("%q is not a node id: it has letters, digits, '.', '_' and '-', at most 63 of them", id)
 	}
 	return nil
+}
+
+// ParseAny reads one path or memory region; see Parse and ParseRegion.
+func ParseAny(arg string, cwd func() (string, error)) (Place, error) {
+	if !IsRegion(arg) {
+		return Parse(arg, cwd)
+	}
+	r, err := ParseRegion(arg)
+	if err != nil {
+		return Place{}, err
+	}
+	return Place{Node: r.Node, Region: &r}, nil
 }
 
 // Parse reads one path. The node ends at the first colon, unless a slash comes
