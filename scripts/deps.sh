@@ -14,17 +14,17 @@ declare -A package=(
 	[rclone]=rclone [nc]=netcat-openbsd [ssh]=openssh-client [sshd]=openssh-server
 	[time]=time [qemu-system-x86_64]=qemu-system-x86 [ib_write_bw]=perftest
 	[ibv_devinfo]=ibverbs-utils [rdma]=iproute2 [nft]=nftables [modprobe]=kmod
-	[mkfs.xfs]=xfsprogs [mkfs.btrfs]=btrfs-progs [xz]=xz-utils [zstd]=zstd [/etc/libibverbs.d/rxe.driver]=ibverbs-providers
+	[python3]=python3 [mkfs.xfs]=xfsprogs [mkfs.btrfs]=btrfs-progs [xz]=xz-utils [zstd]=zstd [/etc/libibverbs.d/rxe.driver]=ibverbs-providers
 	[/etc/rdma/modules]=rdma-core
 )
 lab=(qemu-system-x86_64 ib_write_bw ibv_devinfo ip rdma nft modprobe xz zstd
 	/etc/libibverbs.d/rxe.driver /etc/rdma/modules)
 need=()
 case "${1:-all}" in
-test) need=(rsync strace getfattr setfacl mkfs.xfs mkfs.btrfs ip ss tc nft) ;;
+test) need=(rsync strace getfattr setfacl mkfs.xfs mkfs.btrfs ip ss tc nft python3) ;;
 bench) need=(rsync strace rclone nc ssh sshd) ;;
 lab) need=("${lab[@]}") ;;
-all) need=(rsync strace getfattr setfacl mkfs.xfs mkfs.btrfs ss tc rclone nc ssh sshd "${lab[@]}") ;;
+all) need=(rsync strace getfattr setfacl mkfs.xfs mkfs.btrfs ss tc python3 rclone nc ssh sshd "${lab[@]}") ;;
 *)
 	echo "usage: deps.sh [test|bench|lab]" >&2
 	exit 2
