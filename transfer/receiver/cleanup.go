@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"time"
 
 	"github.com/xferd/xferd/internal/failpoint"
-	"github.com/xferd/xferd/internal/store"
 	"github.com/xferd/xferd/transfer"
 )
 
@@ -138,104 +136,11 @@ func (r *Receiver) dropTransfer(ctx context.Context, uid transfer.UID, purge boo
 
 // purge removes the partials of a transfer.
 func (r *Receiver) purge(ctx context.Context, uid transfer.UID) error {
-	return r.dropPartials(ctx, func(rec *partialRecord) bool { return rec.UID == uid })
-}
-
-func (r *Receiver) dropPartials(ctx context.Context, which func(*partialRecord) bool) error {
 	return r.t.partials.All(func(key string, rec partialRecord) error {
-		if !which(&rec) || !r.claim(key) {
+		if rec.UID != uid || !r.claim(key) {
 			return nil
 		}
 		defer r.unclaim(key)
 		return r.dropPartial(ctx, key, &rec)
-	})
-}
-
-// sweeper lets orphaned locks lapse and old partials and epochs go.
-func (r *Receiver) sweeper() {
-	every := max(min(r.cfg.OrphanTTL, r.cfg.PartialTTL, time.Hour)/4, 10*time.Millisecond)
-	t := time.NewTicker(every)
-	defer t.Stop()
-	for {
-		select {
-		case <-r.ctx.Done():
-			return
-		case <-t.C:
-		}
-		if err := r.sweep(time.Now()); err != nil && r.ctx.Err() == nil {
-			r.log.Warn("sweep", "error", err)
-		}
-	}
-}
-
-func (r *Receiver) sweep(now time.Time) error {
-	r.sweepMu.Lock()
-	defer r.sweepMu.Unlock()
-	var lapsed []lockRecord
-	r.mu.Lock()
-	for _, l := range r.locks {
-		if r.lapsed(l, now) {
-			lapsed = append(lapsed, l.rec)
-		}
-	}
-	r.mu.Unlock()
-	var errs []error
-	for i := range lapsed {
-		errs = append(errs, r.lapse(&lapsed[i], now))
-	}
-	errs = append(errs, r.dropPartials(r.ctx, func(rec *partialRecord) bool { return now.Sub(rec.Kept) >= r.cfg.PartialTTL }))
-	if now.Sub(r.swept) >= time.Hour {
-		r.swept = now
-		errs = append(errs, r.forgetEpochs(now))
-	}
-	return errors.Join(errs...)
-}
-
-// lapsed says whether a lock has been without its owner for too long. r.mu is held.
-func (r *Receiver) lapsed(l *lock, now time.Time) bool {
-	ttl := r.cfg.OrphanTTL
-	if l.rec.Paused {
-		ttl = max(ttl, r.cfg.PartialTTL)
-	}
-	return l.edge == nil && now.Sub(l.lost) >= ttl
-}
-
-// lapse drops a transfer whose lock has lapsed, unless its owner came back meanwhile.
-func (r *Receiver) lapse(rec *lockRecord, now time.Time) error {
-	unlock := r.lockTransfer(rec.UID)
-	if unlock == nil {
-		return nil
-	}
-	defer unlock()
-	r.mu.Lock()
-	l := r.locks[rec.UID]
-	still := l != nil && r.lapsed(l, now)
-	r.mu.Unlock()
-	if !still {
-		return nil
-	}
-	r.log.Warn("the owner did not come back: its destination is free again", "transfer", rec.name(), "dest", string(rec.Dest))
-	return r.dropTransfer(r.ctx, rec.UID, false)
-}
-
-// forgetEpochs removes the epochs of transfers that ended long ago.
-func (r *Receiver) forgetEpochs(now time.Time) error {
-	var old []string
-	err := r.t.epochs.All(func(key string, rec epochRecord) error {
-		if now.Sub(rec.Seen) >= epochMemory {
-			old = append(old, key)
-		}
-		return nil
-	})
-	if err != nil || len(old) == 0 {
-		return err
-	}
-	return r.store.UpdateReserved(r.ctx, func(tx *store.Tx) error {
-		for _, key := range old {
-			if err := r.t.epochs.Delete(tx, key); err != nil {
-				return err
-			}
-		}
-		return nil
 	})
 }

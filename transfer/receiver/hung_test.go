@@ -2,7 +2,9 @@ package receiver
 
 import (
 	"os"
+	"runtime"
 	"testing"
+	"time"
 
 	"github.com/xferd/xferd/test/needs"
 	"github.com/xferd/xferd/transfer"
@@ -50,6 +52,27 @@ func TestHungFileSystemHoldsUpNobodyElse(t *testing.T) {
 	if n := len(g.Incoming()); n != 1 {
 		t.Errorf("%d transfers come in", n)
 	}
+	// One sweep waits there, and the next does the rest.
+	held.close()
+	s.join("orphan", true).close()
+	later := time.Now().Add(time.Hour)
+	swept := make(chan error, 1)
+	go func() { swept <- g.sweep(later) }()
+	dev, _ := g.deviceOf(held.open.UID)
+	unlock := g.opening.lock(dev)
+	waiting := func() bool {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		return g.sweeping[dev]
+	}
+	for !waiting() {
+		runtime.Gosched()
+	}
+	for len(g.Incoming()) > 1 {
+		if err := g.sweep(later); err != nil {
+			t.Error(err)
+		}
+	}
 	select {
 	case first := <-stuck:
 		t.Errorf("the file system answered: %+v", first)
@@ -60,6 +83,9 @@ func TestHungFileSystemHoldsUpNobodyElse(t *testing.T) {
 	if r, ok := (<-stuck).(*transfer.Refused); !ok || r.Err.Reason != transfer.DestIOError {
 		t.Errorf("%+v", r)
 	}
-	held.abort(transfer.EndCancel)
+	unlock()
+	if err := <-swept; err != nil {
+		t.Error(err)
+	}
 	g.wantClean()
 }

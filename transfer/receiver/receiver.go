@@ -80,8 +80,6 @@ type Receiver struct {
 	// has both took opening first.
 	opening, making deviceLocks
 	taking          sync.Mutex // from the last look for a conflict to the lock; no I/O but of the state
-	sweepMu         sync.Mutex
-	swept           time.Time // when epochs were last looked through; guarded by sweepMu
 
 	mu      sync.Mutex
 	closed  bool
@@ -90,6 +88,10 @@ type Receiver struct {
 	places  map[transfer.UID]int // edges that count towards MaxIncoming
 	claimed map[string]bool      // partials that an edge is adopting
 	refs    map[transfer.UID]int // partials in the index, by the journal they need
+	// sweeping are the file systems that a sweep is in; swept is when epochs were last
+	// looked through.
+	sweeping map[uint64]bool
+	swept    time.Time
 }
 
 var (
@@ -128,6 +130,7 @@ func New(ctx context.Context, cfg Config) (*Receiver, error) {
 		places:   map[transfer.UID]int{},
 		claimed:  map[string]bool{},
 		refs:     map[transfer.UID]int{},
+		sweeping: map[uint64]bool{},
 		slots:    nodeSlots(),
 	}
 	r.ctx, r.stop = context.WithCancelCause(context.WithoutCancel(ctx))
