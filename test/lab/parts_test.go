@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/xferd/xferd/test/needs"
 )
 
 func TestStreamFindsItsLines(t *testing.T) {
@@ -102,7 +104,7 @@ func TestBadJobs(t *testing.T) {
 func TestArchive(t *testing.T) {
 	busybox, err := lookTool("busybox")
 	if err != nil {
-		t.Skip("needs busybox")
+		needs.Missing(t, "busybox is not installed (make deps)")
 	}
 	dir := t.TempDir()
 	cmd := exec.Command(busybox, "cpio", "-idm")
