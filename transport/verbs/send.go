@@ -37,13 +37,12 @@ func (o *outgoing) send(ctx context.Context, sl *outSlot) error {
 	if err := o.pacer.Wait(ctx, total); err != nil {
 		return err
 	}
-	if err := o.stage(ctx, sl); err != nil {
-		return err
-	}
 	at := int64(0)
 	sl.locals = sl.locals[:0]
 	for i := range c.Extents {
-		at = o.fill(sl, i, at)
+		if at, err = o.fill(ctx, sl, i, at); err != nil {
+			return err
+		}
 	}
 	whole := wire.AppendTrailer(head, c.Seq, sl.seals)
 	if cellFixed+len(whole) > len(sl.cell) {
@@ -73,8 +72,9 @@ func (o *outgoing) refuse(sl *outSlot, err error) {
 }
 
 // fill finds the bytes of an extent and seals it. Those that are not in registered
-// memory go into the slab, from at on. It returns where the next ones go.
-func (o *outgoing) fill(sl *outSlot, i int, at int64) int64 {
+// memory go into the slab, from at on, for which it may have to wait. It returns
+// where the next ones go.
+func (o *outgoing) fill(ctx context.Context, sl *outSlot, i int, at int64) (int64, error) {
 	e, seal := &sl.chunk.Extents[i], &sl.seals[i]
 	from, first := at, len(sl.locals)
 	for j, seg := range e.Segments {
@@ -82,6 +82,9 @@ func (o *outgoing) fill(sl *outSlot, i int, at int64) int64 {
 		if l, ok := o.mapped(b); ok {
 			sl.locals = append(sl.locals, l)
 			continue
+		}
+		if err := o.stage(ctx, sl); err != nil {
+			return at, err
 		}
 		part := sl.data[at : at+seg.Length]
 		sl.locals = append(sl.locals, local{bytes: part, slab: sl.slab, offset: at})
@@ -111,7 +114,7 @@ func (o *outgoing) fill(sl *outSlot, i int, at int64) int64 {
 	if seal.State != wire.Sound {
 		clear(sl.data[from:at]) // what was in the slab before is nobody's business
 	}
-	return at
+	return at, nil
 }
 
 // mapped finds a body in memory that is registered.
@@ -156,9 +159,9 @@ func (o *outgoing) digest(sl *outSlot, e *transport.Extent, from []local, seal *
 	return err
 }
 
-// stage gives a slot a slab, where it has none of its own and its chunk needs one.
+// stage gives a slot a slab, where it has none.
 func (o *outgoing) stage(ctx context.Context, sl *outSlot) error {
-	if sl.slab != nil || o.lying(sl.chunk) {
+	if sl.slab != nil {
 		return nil
 	}
 	select {
@@ -176,18 +179,6 @@ func (o *outgoing) unstage(sl *outSlot) {
 		o.stages <- sl.slab
 		sl.slab, sl.data, sl.staged = nil, nil, false
 	}
-}
-
-// lying reports whether all of a chunk is in registered memory.
-func (o *outgoing) lying(c *transport.Chunk) bool {
-	for i := range c.Extents {
-		for j := range c.Extents[i].Bodies {
-			if _, ok := o.mapped(&c.Extents[i].Bodies[j]); !ok {
-				return false
-			}
-		}
-	}
-	return true
 }
 
 // check says what is wrong with a chunk that is to be written in place.
