@@ -19,7 +19,7 @@ func TestFaultMatrix(t *testing.T) {
 	}
 	test := regexp.MustCompile("`([a-z0-9/]+): (Test\\w+)`")
 	script := regexp.MustCompile(`\bscript: (\w+)`)
-	without := regexp.MustCompile(`Not (here|yet|for files): \w`)
+	without := regexp.MustCompile(`Not (here|yet): \w`)
 	seen := map[int]bool{}
 	for line := range strings.Lines(string(text)) {
 		cells := strings.Split(line, "|")
