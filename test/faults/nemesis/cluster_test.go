@@ -169,8 +169,10 @@ func (c *cluster) copying(from, to *node, id, src, dst string) *move {
 
 func (m *move) name() string { return "nodes/" + m.from.name + "/transfers/" + m.id }
 
+// errLate: the owner was away for longer than the deadline, so it refused the transfer.
+var errLate = errors.New("the deadline passed before the transfer was accepted")
+
 // submit submits until it is answered, which a node that is away may take a while for.
-// It returns nil where ctx ended.
 func (m *move) submit(ctx context.Context) (*xferv1.Transfer, error) {
 	for {
 		short, cancel := context.WithTimeout(ctx, 10*time.Second)
@@ -186,6 +188,9 @@ func (m *move) submit(ctx context.Context) (*xferv1.Transfer, error) {
 		}
 		if ctx.Err() != nil {
 			return nil, fmt.Errorf("submit %s: %w", m.name(), err)
+		}
+		if m.uid == "" && reason(err) == "DEADLINE_EXCEEDED" {
+			return nil, errLate
 		}
 		// A node that has just started knows nobody yet.
 		if !passes(err) && reason(err) != "NODE_UNKNOWN" {

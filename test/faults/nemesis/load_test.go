@@ -99,7 +99,11 @@ func (l *lane) once(ctx context.Context, habit string) error {
 		m.spec.Deadline = timestamppb.New(time.Now().Add(time.Duration(1+l.r.IntN(20)) * time.Second))
 	}
 	after := time.Duration(l.r.IntN(3000)) * time.Millisecond
-	if _, err := m.submit(ctx); err != nil {
+	switch _, err := m.submit(ctx); {
+	case errors.Is(err, errLate):
+		l.tally[habit+" REFUSED"]++
+		return nil
+	case err != nil:
 		return err
 	}
 	meddled := make(chan error, 1)
