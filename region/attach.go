@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/xferd/xferd/internal/fsroot"
 )
 
 // The attach protocol, on the node's unix socket. A program sends one line, and gets
@@ -176,7 +178,7 @@ func (g *region) join(a *attachment, principal string, write bool) (memory, page
 	if write {
 		memory, err = duplicate(g.mem.f)
 	} else {
-		memory, err = reopen(g.mem.f)
+		memory, err = fsroot.ReopenReadOnly(g.mem.f)
 	}
 	if err == nil {
 		if page, err = duplicate(g.page.f); err != nil {

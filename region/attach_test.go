@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/xferd/xferd/internal/fsroot"
 )
 
 // attach maps what a program gets.
@@ -180,7 +182,7 @@ func TestOfferRefusesWrongDescriptors(t *testing.T) {
 	defer pr.Close()
 	defer pw.Close()
 	good := testMemfd(t, 2*PageSize, sizeSeals)
-	readOnly, err := reopen(good)
+	readOnly, err := fsroot.ReopenReadOnly(good)
 	if err != nil {
 		t.Fatal(err)
 	}

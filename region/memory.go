@@ -213,8 +213,3 @@ func (m *mapping) close() {
 	}
 	_ = m.f.Close()
 }
-
-// reopen returns a descriptor of the same memory that can only be read.
-func reopen(f *os.File) (*os.File, error) {
-	return os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), os.O_RDONLY, 0)
-}
