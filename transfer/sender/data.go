@@ -92,7 +92,10 @@ func (e *Edge) session(ctx context.Context) error {
 		return err
 	}
 	if ready.Err != nil {
-		if e.waitForWork(ctx); e.over() {
+		if !e.job.Spec.Prepared {
+			e.waitForWork(ctx)
+		}
+		if e.over() {
 			return nil // nothing was to be moved anyway
 		}
 		return ready.Err
@@ -110,8 +113,8 @@ func (e *Edge) session(ctx context.Context) error {
 		e.mu.Unlock()
 	}
 	e.use(name)
-	// What needs no bytes at all needs no connection either.
-	if !e.waitForWork(ctx) {
+	// What needs no bytes at all needs no connection either. Posts find theirs.
+	if !e.job.Spec.Prepared && !e.waitForWork(ctx) {
 		return context.Cause(ctx)
 	}
 	if e.over() {
@@ -133,6 +136,9 @@ func (e *Edge) session(ctx context.Context) error {
 	e.mu.Unlock()
 	if late { // SetMaxRate came while it was dialled
 		out.SetMaxRate(rate)
+	}
+	if r, ok := e.obs.(readier); ok && e.job.Spec.Prepared {
+		r.Ready(name)
 	}
 	stop := e.watchBest(name, out)
 	err = out.Run(ctx, feed{e})

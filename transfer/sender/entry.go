@@ -94,6 +94,10 @@ func (e *Edge) note(r *transfer.Result) {
 
 // result takes the end of an entry from the target.
 func (e *Edge) result(r *transfer.Result) {
+	if e.job.Spec.Prepared {
+		e.postResult(r)
+		return
+	}
 	e.mu.Lock()
 	n := e.entries[r.Entry]
 	if n == nil { // a directory's second one

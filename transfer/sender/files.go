@@ -36,6 +36,8 @@ type openFiles struct {
 	dirs    *scan.Dirs
 	limit   int
 	patient func(open func() error) error // calls open, again where descriptors are short
+	// anyVersion: of regions, whatever they are now is what is to be sent.
+	anyVersion bool
 
 	mu    sync.Mutex
 	kept  map[sourceKey]*openFile
@@ -84,7 +86,7 @@ func (o *openFiles) open(key sourceKey) (*openFile, error) {
 	at, print := key.entry.found.At, key.entry.found.Print
 	if a := key.entry.found.Assembly; a != nil {
 		if file := &a.Files[key.index]; file.Region != nil {
-			return openRegion(key, file)
+			return openRegion(key, file, o.anyVersion)
 		}
 		at, print = a.Files[key.index].At, a.Files[key.index].Print
 	}

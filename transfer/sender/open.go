@@ -27,6 +27,7 @@ func (job *Job) open() *transfer.Open {
 			DryRun: s.DryRun, Delete: s.Delete, MaxDelete: s.MaxDelete, Filters: s.Filters,
 			ChownUID: s.ChownUID, ChownGID: s.ChownGID, Chmod: s.Chmod, Verify: s.Verify, Durability: s.Durability,
 			ChunkSize: s.ChunkSize, Streams: s.Streams, Digest: s.Digest, Expected: s.Expected,
+			Prepared: s.Prepared,
 		},
 	}
 	if s.Mode == transfer.ModeVerify {

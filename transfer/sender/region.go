@@ -70,7 +70,7 @@ func (e *Edge) watchSource(id string, g scan.Region) error {
 func (e *Edge) memory() []*transport.Memory {
 	var list []*transport.Memory
 	for _, g := range e.sources {
-		list = append(list, &transport.Memory{Base: g.Memory(), Needed: e.needed[g]})
+		list = append(list, &transport.Memory{Base: g.Memory(), Needed: e.needed[g], Pinned: g.Pinned})
 	}
 	return list
 }
@@ -151,8 +151,8 @@ func (m memorySource) DataRanges(from, end int64, yield func(off, length int64) 
 func (memorySource) Close() error { return nil }
 
 // openRegion is openFiles.open for a piece of a region.
-func openRegion(key sourceKey, file *scan.AssemblyFile) (*openFile, error) {
-	if scan.PrintOfRegion(file.Region) != file.Print {
+func openRegion(key sourceKey, file *scan.AssemblyFile, anyVersion bool) (*openFile, error) {
+	if !anyVersion && scan.PrintOfRegion(file.Region) != file.Print {
 		return nil, fmt.Errorf("%w: the region was written", errChanged)
 	}
 	return &openFile{source: memorySource{file.Region}, key: key, refs: 1, memory: file.Region.Memory()}, nil

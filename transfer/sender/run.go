@@ -126,7 +126,11 @@ func (e *Edge) drive(ctx context.Context, work *sync.WaitGroup) (opened bool, er
 			}
 		})
 	}
-	start(e.scan)
+	find := e.scan
+	if e.job.Spec.Prepared {
+		find = e.readyPosts
+	}
+	start(find)
 	start(func(context.Context) error { return e.settleAll() })
 	for range digestWorkers {
 		start(e.makeDigests)

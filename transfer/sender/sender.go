@@ -181,6 +181,7 @@ type Edge struct {
 	spare   []*load
 	seq     uint64
 	landed  int64            // extents that were acknowledged
+	posts   posting          // of a prepared transfer
 	loads   map[uint64]*load // on their way, by chunk number
 	unsure  []*load          // of which only the target knows what landed
 
@@ -228,6 +229,7 @@ func New(cfg Config, job Job, link transfer.TargetLink, obs Observer) *Edge {
 		e.chunkSize = transfer.DefaultChunkSize
 	}
 	e.files = newOpenFiles(e.dirs, maxOpenFiles)
+	e.files.anyVersion = job.Spec.Prepared
 	e.files.patient = e.patient
 	e.credit.L, e.work.L, e.settle.L = &e.mu, &e.mu, &e.mu
 	e.out.init()
@@ -264,8 +266,12 @@ func (e *Edge) SetMaxRate(bytesPerSecond int64) {
 }
 
 func (e *Edge) streams() int {
-	if n := e.job.Spec.Streams; n > 0 {
-		return min(n, transfer.MaxStreams)
+	n := transfer.DefaultStreams
+	if e.job.Spec.Streams > 0 {
+		n = min(e.job.Spec.Streams, transfer.MaxStreams)
 	}
-	return transfer.DefaultStreams
+	if e.job.Spec.Prepared { // more would never have anything to do
+		n = int(min(int64(n), transfer.Extents(e.layout.Size(), e.chunkSize)))
+	}
+	return n
 }

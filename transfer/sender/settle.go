@@ -1,6 +1,7 @@
 package sender
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
@@ -150,6 +151,9 @@ func (e *Edge) judge(n *entry, x *plan.Extent, v *transport.Verdict) (o plan.Out
 		terr := transfer.DestError(fmt.Errorf("at offset %d: %w", x.Offset, err), transfer.PhaseWrite, e.job.Spec.Target, n.found.Path())
 		return plan.Dropped, func() { e.giveUp(n, terr) }
 	}
+	if e.job.Spec.Prepared {
+		return e.judgePost(n, v.Code == transport.Mismatch, fmt.Errorf("at offset %d: %w", x.Offset, cmp.Or(v.Err, transport.ErrSourceShort)))
+	}
 	now, err := e.fingerprint(n)
 	switch {
 	case err != nil:
@@ -267,11 +271,17 @@ func (e *Edge) giveUp(n *entry, err *transfer.Error) {
 // quiet goes on with an entry that was dropped, when nothing of it is on its
 // way any more.
 func (e *Edge) quiet(n *entry) {
-	e.files.forget(n)
+	if !e.job.Spec.Prepared { // the next post is of the same
+		e.files.forget(n)
+	}
 	e.mu.Lock()
 	gone, failing := n.gone, n.failing
 	e.mu.Unlock()
-	if gone {
+	switch {
+	case gone && e.job.Spec.Prepared:
+		e.postOver()
+		return
+	case gone:
 		return
 	}
 	if failing != nil {
