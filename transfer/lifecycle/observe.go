@@ -201,8 +201,9 @@ func (o *observer) Path(name string, why transport.Reason, detail string) {
 	}
 	o.path.Transport, o.path.Reason = name, why
 	o.j.e.cfg.Log.Info("data path", "transfer", o.j.id, "transport", name, "transport_reason", string(why))
-	o.path.Verify = string(o.j.current().Spec.Verify)
-	if name == transport.Local && o.path.Verify == string(transfer.VerifyWire) {
+	spec := o.j.current().Spec
+	o.path.Verify = string(spec.Verify)
+	if _, region := spec.IntoRegion(); name == transport.Local && !region && o.path.Verify == string(transfer.VerifyWire) {
 		o.path.Verify = "kernel_copy" // no user-space program saw the bytes
 	}
 	o.path.Weaken(o.checked)

@@ -73,8 +73,12 @@ func choose(job *Job, noRDMA transport.Reason, mine func(name string) bool, encr
 }
 
 // readsBack says that the target compares what it stored with the digests of
-// what was read, which a copy inside the kernel does not have.
+// what was read, which a copy inside the kernel does not have. Into a region nothing
+// is copied inside the kernel.
 func (j *Job) readsBack() bool {
+	if _, ok := j.Spec.IntoRegion(); ok {
+		return false
+	}
 	return j.Spec.Verify == transfer.VerifyStore || j.Spec.Verify == transfer.VerifyMedia
 }
 

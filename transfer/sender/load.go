@@ -157,9 +157,16 @@ func (e *Edge) fillLarge(l *load, i int) error {
 			return err
 		}
 	}
+	var digest transport.Digest
+	if e.layout != nil && l.byFile && e.hash {
+		if digest, err = e.digestOf(l.entries[i], x); err != nil {
+			undo()
+			return err
+		}
+	}
 	added := l.add(i, from)
 	if e.layout != nil {
-		added.Places = l.places[places:]
+		added.Places, added.Digest = l.places[places:], digest
 	}
 	// What is a region's memory as well is hashed where it is read.
 	if e.hash && len(added.Segments) == 1 && added.Segments[0].Length == x.Length {

@@ -99,7 +99,7 @@ func planPairs(spec *xferv1.TransferSpec, p *xferv1.Plan) [][2]string {
 		transport += " (the best there is)"
 	}
 	verify := show.Name(p.GetVerify())
-	if p.GetTransport() == "local" && verify == "wire" {
+	if p.GetTransport() == "local" && verify == "wire" && spec.GetDestination().GetRegion() == nil {
 		verify = "kernel_copy" // what the result says then: no program sees the bytes
 	}
 	resolved := shownPlace(place.Place{Node: spec.GetTargetNode(), Path: string(p.GetResolvedDestination())})

@@ -107,6 +107,9 @@ func TestRegionsBetweenTwoNodes(t *testing.T) {
 			if d := done.GetDataPath(); name == "rdma" && d.GetSource().GetCopiedBytes()+d.GetTarget().GetCopiedBytes() != 0 {
 				t.Errorf("bytes were copied: %v", d)
 			}
+			if got := done.GetDataPath().GetVerify(); got != "wire" {
+				t.Errorf("it was verified by %s", got)
+			}
 			want := make([]byte, size)
 			copy(want[4099:], a[5:size-5000+5])
 			check := func(what string) {
