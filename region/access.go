@@ -12,6 +12,7 @@ type access struct {
 	g    *region
 	once sync.Once
 	pins int64 // guarded by g.mu
+	over bool  // likewise
 }
 
 // File is the memfd, which may be read at offsets. It is not the caller's to close,
@@ -41,6 +42,9 @@ func (a *access) Revoked() <-chan struct{} { return a.g.revoked }
 func (a *access) Pinned(delta int64) {
 	a.g.mu.Lock()
 	defer a.g.mu.Unlock()
+	if a.over {
+		return
+	}
 	a.pins += delta
 	a.g.pinned += delta
 }
@@ -74,7 +78,7 @@ func (a *access) Quarantine(cause error) {
 func (a *access) release() {
 	a.g.mu.Lock()
 	a.g.pinned -= a.pins
-	a.pins = 0
+	a.pins, a.over = 0, true
 	a.g.mu.Unlock()
 	a.g.r.release(a.g)
 }

@@ -15,6 +15,9 @@ type Memory struct {
 	// lies between them, but nothing before the first or after the last of their
 	// pages. Nil is all of Base.
 	Needed []Range
+	// Pinned, if set, is told how many bytes devices have registered more, or
+	// (negative) less: once for each device. It must not block.
+	Pinned func(delta int64)
 }
 
 // Within reports whether the memory has all of b, and at which offset.

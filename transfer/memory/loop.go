@@ -144,7 +144,7 @@ func (e *edge) prepareData(m *transfer.PrepareData) *ending {
 		in, err := a.Prepare(e.ctx, transport.Edge{UID: e.m.UID, Epoch: e.m.Epoch, Peer: string(e.m.Owner)}, &sink{edge: e},
 			transport.PrepareOptions{
 				Streams: min(max(m.Streams, 1), o.Streams), ChunkSize: o.ChunkSize, Verify: o.Verify != transfer.VerifyNone,
-				Memory: &transport.Memory{Base: e.w.Memory(), Needed: e.layout.Ranges()}, Principal: e.m.Principal,
+				Memory: &transport.Memory{Base: e.w.Memory(), Needed: e.layout.Ranges(), Pinned: e.w.Pinned}, Principal: e.m.Principal,
 			})
 		u, ok := errors.AsType[*transport.UnavailableError](err)
 		switch {

@@ -59,6 +59,9 @@ type Writing interface {
 	Memory() []byte // of the whole region; it stays mapped until Close
 	// Revoked is closed when the region is about to end.
 	Revoked() <-chan struct{}
+	// Pinned tells that devices have registered so many bytes of it more, or
+	// (negative) less.
+	Pinned(delta int64)
 	// Touched: bytes may land from now on, so without a Commit the ranges are torn.
 	Touched()
 	// Commit: all of the ranges are whole. It returns the region's new generation.

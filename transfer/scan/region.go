@@ -28,6 +28,9 @@ type Region interface {
 	// Revoked is closed when the region is about to end: whoever reads it stops,
 	// and closes it.
 	Revoked() <-chan struct{}
+	// Pinned tells that devices have registered so many bytes of it more, or
+	// (negative) less.
+	Pinned(delta int64)
 	Close() error
 }
 

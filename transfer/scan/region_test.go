@@ -27,6 +27,7 @@ func (g *fakeRegion) Size() int64              { return int64(len(g.b)) }
 func (g *fakeRegion) UID() [16]byte            { return g.uid }
 func (g *fakeRegion) Generation() uint64       { return g.generation }
 func (g *fakeRegion) Revoked() <-chan struct{} { return g.revoked }
+func (g *fakeRegion) Pinned(int64)             {}
 func (g *fakeRegion) Close() error             { g.closed++; return nil }
 
 type fakeRegions map[string]*fakeRegion

@@ -122,7 +122,7 @@ func (s *session) mapMemory(m *transport.Memory, access rdma.Access) (*mapped, e
 	for _, r := range spans {
 		total += r.Length
 	}
-	if err := s.pin(total * int64(len(s.domains))); err != nil {
+	if err := s.pin(m, total*int64(len(s.domains))); err != nil {
 		return nil, err
 	}
 	out := &mapped{memory: m}

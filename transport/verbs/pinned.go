@@ -7,6 +7,8 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/xferd/xferd/transport"
 )
 
 // errPinned: no more memory of programs may be pinned.
@@ -72,12 +74,26 @@ func (t *Transport) Pinned() Pinned {
 
 // pin counts memory of a program that the session registers, until it is taken
 // apart.
-func (s *session) pin(n int64) error {
+func (s *session) pin(m *transport.Memory, n int64) error {
 	if err := s.t.pinned.take(s.principal, n); err != nil {
 		return err
 	}
 	s.pinned += n
+	if m.Pinned != nil {
+		m.Pinned(n)
+		s.unpin = append(s.unpin, func() { m.Pinned(-n) })
+	}
 	return nil
+}
+
+// unpinAll undoes pin: no device has the memory any more.
+func (s *session) unpinAll() {
+	s.t.pinned.give(s.principal, s.pinned)
+	s.pinned = 0
+	for _, f := range s.unpin {
+		f()
+	}
+	s.unpin = nil
 }
 
 // mostPinned is the limit where none was given: three quarters of the memory of the

@@ -27,6 +27,7 @@ type session struct {
 
 	principal string // for whom memory is pinned
 	pinned    int64  // bytes of it
+	unpin     []func()
 
 	lost func(error) // breaks the session
 
@@ -272,7 +273,6 @@ func (s *session) takeApart() error {
 	}
 	s.slabs = nil
 	s.from.release(s.held.Swap(0))
-	s.t.pinned.give(s.principal, s.pinned)
-	s.pinned = 0
+	s.unpinAll()
 	return nil
 }
