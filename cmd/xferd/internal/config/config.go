@@ -63,6 +63,9 @@ type Regions struct {
 	Memory       int64 // bytes of all; 0: half of what the machine has
 	PerPrincipal int64 // bytes of one owner's; 0: no limit of its own
 	Count        int
+	// Of them, what may be registered with RDMA devices at a time, once for each
+	// device; 0: three quarters of what the machine has, and no limit of its own.
+	Pinned, PinnedPerPrincipal int64
 }
 
 // Limits bound what a node does at a time.
@@ -171,6 +174,8 @@ var settings = []setting{
 	{"regions.memory", "size of all memory regions together, such as 64GiB; 0B: half of the machine's memory", false, size(func(c *Config) *int64 { return &c.Regions.Memory })},
 	{"regions.per_principal", "size of the memory regions of one owner; 0B: no limit of its own", false, size(func(c *Config) *int64 { return &c.Regions.PerPrincipal })},
 	{"regions.count", "memory regions at a time", false, count(func(c *Config) *int { return &c.Regions.Count })},
+	{"regions.pinned", "memory of regions that may be registered with RDMA devices at a time; 0B: three quarters of the machine's memory", false, size(func(c *Config) *int64 { return &c.Regions.Pinned })},
+	{"regions.pinned_per_principal", "likewise for the transfers of one principal; 0B: no limit of its own", false, size(func(c *Config) *int64 { return &c.Regions.PinnedPerPrincipal })},
 	{"limits.transfers", "transfers that this node runs at a time as owner", false, count(func(c *Config) *int { return &c.Limits.Transfers })},
 	{"limits.queued", "transfers that may wait on this node", false, count(func(c *Config) *int { return &c.Limits.Queued })},
 	{"limits.incoming", "transfers of other nodes that this node is the target of at a time", false, count(func(c *Config) *int { return &c.Limits.Incoming })},

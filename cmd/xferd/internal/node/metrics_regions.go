@@ -5,7 +5,7 @@ import "github.com/prometheus/client_golang/prometheus"
 var (
 	descRegions        = prometheus.NewDesc("regions", "Memory regions, by state.", []string{"state"}, nil)
 	descRegionBytes    = prometheus.NewDesc("region_bytes", "Memory of all regions.", nil, nil)
-	descRegionPinned   = prometheus.NewDesc("region_pinned_bytes", "Memory of regions that is registered with RDMA devices.", nil, nil)
+	descRegionPinned   = prometheus.NewDesc("region_pinned_bytes", "Memory of regions that is registered with RDMA devices, once for each device.", nil, nil)
 	descRegionAttached = prometheus.NewDesc("region_attached", "Programs that are attached to regions.", nil, nil)
 	descRegionOpen     = prometheus.NewDesc("region_open_writes", "Transfers that write to regions now.", nil, nil)
 	descRegionTorn     = prometheus.NewDesc("region_torn_ranges", "Ranges of regions that are undefined, since a transfer that wrote them did not end well.", nil, nil)
@@ -21,13 +21,17 @@ var (
 
 func (c collector) regions(ch chan<- prometheus.Metric) {
 	s := c.n.regions.Stats()
+	pinned := int64(0)
+	if c.n.verbs != nil {
+		pinned = c.n.verbs.Pinned().Bytes // with what is in quarantine
+	}
 	for state, n := range map[string]int{
 		"ready": s.Ready, "detached": s.Detached, "quarantined": s.Quarantined, "deleting": s.Regions - s.Ready - s.Detached - s.Quarantined,
 	} {
 		ch <- prometheus.MustNewConstMetric(descRegions, prometheus.GaugeValue, float64(n), state)
 	}
 	for d, v := range map[*prometheus.Desc]float64{
-		descRegionBytes: float64(s.Bytes), descRegionPinned: float64(s.Pinned), descRegionAttached: float64(s.Attached),
+		descRegionBytes: float64(s.Bytes), descRegionPinned: float64(pinned), descRegionAttached: float64(s.Attached),
 		descRegionOpen: float64(s.OpenWrites), descRegionTorn: float64(s.Torn),
 	} {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v)

@@ -268,6 +268,7 @@ func (n *Node) assemble(ctx context.Context, o Options) (err error) {
 		if n.verbs, err = n.fabric.transport(verbs.Config{
 			Incarnation: n.store.Incarnation(),
 			SendPool:    n.sendPool, RecvPool: n.recvPool, Log: n.log,
+			Limits: verbs.Limits{Pinned: n.cfg.Regions.Pinned, PinnedEach: n.cfg.Regions.PinnedPerPrincipal},
 		}); err != nil {
 			return err
 		}
