@@ -193,7 +193,7 @@ func (e *edge) refusal(end ending) *transfer.Error {
 func (e *edge) unfenced(err error) *transfer.Error {
 	terr := e.t.refuse(transfer.RegionQuarantined, e.m.Dest, err)
 	terr.Phase = transfer.PhaseFinish
-	terr.Hint = "delete the region and make another one; its memory is given back when xferd ends"
+	terr.Hint = "make another region; this one and its memory come free when xferd is started again"
 	return terr
 }
 
