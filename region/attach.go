@@ -181,12 +181,12 @@ func (g *region) join(a *attachment, principal string, write bool) (memory, page
 		memory, err = fsroot.ReopenReadOnly(g.mem.f)
 	}
 	if err == nil {
-		if page, err = duplicate(g.page.f); err != nil {
+		if page, err = g.notices(); err != nil {
 			_ = memory.Close()
 		}
 	}
 	if err != nil {
-		return nil, nil, &Error{Kind: ErrNoMemory, ID: g.spec.ID, Err: err}
+		return nil, nil, memoryError(g.spec, "attach", err)
 	}
 	g.conns[a] = struct{}{}
 	g.lease()
@@ -300,27 +300,20 @@ func (g *region) revive(ctx context.Context, a *attachment, principal string, f 
 		if err != nil {
 			return nil, err
 		}
-		p, err := newNotice(g.spec.Size)
-		if err == nil {
-			rec.Memory, rec.Ceiling = who, max(rec.Ceiling, g.generation.Load()+generationStep)
-			if err = g.store(ctx, rec); err != nil {
-				p.close()
-			}
-		}
-		if err != nil {
+		rec.Memory, rec.Ceiling = who, max(rec.Ceiling, g.generation.Load()+generationStep)
+		if err := g.store(ctx, rec); err != nil {
 			_ = unix.Munmap(m.b)
 			return nil, err
 		}
 		g.mu.Lock()
 		if err := g.usable(true); err != nil {
 			g.mu.Unlock()
-			p.close()
 			_ = unix.Munmap(m.b)
 			return nil, err
 		}
 		g.memory, g.ceiling = rec.Memory, rec.Ceiling
 		kept = true
-		g.place(m, p)
+		g.place(m)
 		g.mu.Unlock()
 	}
 	g.mu.Lock()
@@ -328,8 +321,8 @@ func (g *region) revive(ctx context.Context, a *attachment, principal string, f 
 	if err := g.usable(false); err != nil {
 		return nil, err
 	}
-	if page, err = duplicate(g.page.f); err != nil {
-		return nil, &Error{Kind: ErrNoMemory, ID: g.spec.ID, Err: err}
+	if page, err = g.notices(); err != nil {
+		return nil, memoryError(g.spec, "attach", err)
 	}
 	g.conns[a] = struct{}{}
 	g.lease()

@@ -3,7 +3,9 @@ package region
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
+	"os"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -12,10 +14,25 @@ import (
 )
 
 // place gives a region its memory. The caller holds g.mu.
-func (g *region) place(m *mapping, p *notice) {
-	g.mem, g.page, g.state = m, p, Ready
+func (g *region) place(m *mapping) {
+	g.mem, g.state = m, Ready
 	g.tell()
 	g.changed(Event{Kind: StateChanged})
+}
+
+// notices makes the notice page, if there is none: a region that nobody attached to
+// needs neither a page nor a descriptor for it. It returns a descriptor for a program.
+// The caller holds g.mu.
+func (g *region) notices() (*os.File, error) {
+	if g.page == nil {
+		p, err := newNotice(g.spec.Size)
+		if err != nil {
+			return nil, fmt.Errorf("notice page: %w", err)
+		}
+		g.page = p
+		g.tell()
+	}
+	return duplicate(g.page.f)
 }
 
 // tell brings the notice page up to date. The caller holds g.mu.

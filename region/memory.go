@@ -22,9 +22,9 @@ const (
 	maxNUMANodes = 1024
 )
 
-// newMemory makes the memory and the notice page of a region. Every page is there
+// newMemory makes the memory of a region. Every page is there
 // when it returns, so that lack of memory is told now and not by SIGBUS later.
-func newMemory(ctx context.Context, s Spec) (_ *mapping, _ *notice, err error) {
+func newMemory(ctx context.Context, s Spec) (_ *mapping, err error) {
 	flags := unix.MFD_ALLOW_SEALING
 	if s.HugePages > 0 {
 		flags |= unix.MFD_HUGETLB | bits.TrailingZeros64(uint64(s.HugePages))<<unix.MFD_HUGE_SHIFT
@@ -32,9 +32,9 @@ func newMemory(ctx context.Context, s Spec) (_ *mapping, _ *notice, err error) {
 	f, err := memfd("xferd-region", flags)
 	if err != nil {
 		if s.HugePages > 0 && (errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENODEV)) {
-			return nil, nil, &Error{Kind: ErrUnsupported, ID: s.ID, Err: fmt.Errorf("huge pages of %d bytes: %w", s.HugePages, err)}
+			return nil, &Error{Kind: ErrUnsupported, ID: s.ID, Err: fmt.Errorf("huge pages of %d bytes: %w", s.HugePages, err)}
 		}
-		return nil, nil, memoryError(s, "memfd_create", err)
+		return nil, memoryError(s, "memfd_create", err)
 	}
 	m := &mapping{f: f}
 	defer func() {
@@ -43,34 +43,30 @@ func newMemory(ctx context.Context, s Spec) (_ *mapping, _ *notice, err error) {
 		}
 	}()
 	if err := f.Truncate(s.Size); err != nil {
-		return nil, nil, memoryError(s, "ftruncate", err)
+		return nil, memoryError(s, "ftruncate", err)
 	}
 	// Whoever gets a descriptor to read can not open it anew to write.
 	if err := f.Chmod(0o600); err != nil {
-		return nil, nil, memoryError(s, "fchmod", err)
+		return nil, memoryError(s, "fchmod", err)
 	}
 	if err := m.mapIn(s.Size); err != nil {
-		return nil, nil, memoryError(s, "mmap", err)
+		return nil, memoryError(s, "mmap", err)
 	}
 	if s.NUMANode != nil { // the policy goes with the file, not with this mapping alone
 		if err := bind(m.b, *s.NUMANode); err != nil {
-			return nil, nil, &Error{Kind: ErrUnsupported, ID: s.ID, Field: "region.numa_node", Err: fmt.Errorf("NUMA node %d: %w", *s.NUMANode, err)}
+			return nil, &Error{Kind: ErrUnsupported, ID: s.ID, Field: "region.numa_node", Err: fmt.Errorf("NUMA node %d: %w", *s.NUMANode, err)}
 		}
 	}
 	if err := m.fill(ctx); err != nil {
 		if ctx.Err() != nil {
-			return nil, nil, err
+			return nil, err
 		}
-		return nil, nil, memoryError(s, "fallocate", err)
+		return nil, memoryError(s, "fallocate", err)
 	}
 	if err := addSeals(f, sizeSeals|unix.F_SEAL_SEAL); err != nil {
-		return nil, nil, memoryError(s, "seal", err)
+		return nil, memoryError(s, "seal", err)
 	}
-	p, err := newNotice(s.Size)
-	if err != nil {
-		return nil, nil, memoryError(s, "notice page", err)
-	}
-	return m, p, nil
+	return m, nil
 }
 
 // memoryError says what is missing, where that is what is wrong.
@@ -96,6 +92,9 @@ func memfd(name string, flags int) (*os.File, error) {
 
 func (m *mapping) mapIn(size int64) (err error) {
 	m.b, err = unix.Mmap(int(m.f.Fd()), 0, int(size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err == nil {
+		_ = unix.Madvise(m.b, unix.MADV_DONTDUMP) // a core of the daemon has nothing of the programs'
+	}
 	return err
 }
 

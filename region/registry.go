@@ -63,7 +63,7 @@ type region struct {
 	ceiling  uint64 // durable
 	memory   identity
 	mem      *mapping // nil while detached
-	page     *notice  // with mem
+	page     *notice  // for programs; nil until the first attached
 	users    int      // readings and writings
 	open     map[*Writing]struct{}
 	torn     ranges
@@ -126,9 +126,8 @@ func (r *Registry) Create(ctx context.Context, s Spec) (info Info, err error) {
 	g.storing.Lock()
 	defer g.storing.Unlock()
 	var mem *mapping
-	var page *notice
 	if !s.Foreign {
-		if mem, page, err = newMemory(ctx, s); err != nil {
+		if mem, err = newMemory(ctx, s); err != nil {
 			r.forget(g)
 			return Info{}, err
 		}
@@ -138,7 +137,6 @@ func (r *Registry) Create(ctx context.Context, s Spec) (info Info, err error) {
 	// It was worth the time: the memory is not thrown away for a caller that left now.
 	if err := g.store(context.WithoutCancel(ctx), rec); err != nil {
 		mem.close()
-		page.close()
 		r.forget(g)
 		return Info{}, err
 	}
@@ -146,11 +144,10 @@ func (r *Registry) Create(ctx context.Context, s Spec) (info Info, err error) {
 	defer g.mu.Unlock()
 	if err := g.usable(true); err != nil { // it was deleted meanwhile
 		mem.close()
-		page.close()
 		return Info{}, err
 	}
 	if mem != nil {
-		g.place(mem, page)
+		g.place(mem)
 	}
 	g.lease()
 	return g.info(), nil

@@ -53,8 +53,6 @@ type history struct {
 func (g *region) changed(e Event) {
 	h := &g.history
 	e.Time, e.State, e.Generation = time.Now().UTC(), g.state, g.generation.Load()
-	e.More = len(e.Ranges) > MaxEventRanges
-	e.Ranges = ranges(e.Ranges).atMost(MaxEventRanges)
 	if len(h.list) == 0 && h.first == 0 {
 		h.before = e.Generation
 		if e.Kind == Committed {

@@ -24,6 +24,7 @@ type Writing struct {
 	access
 	req     WriteRequest
 	ranges  ranges
+	told    ranges // what events say of them
 	key     string // of its record
 	writing bool   // open, since Write or Again; guarded by g.mu
 	touched atomic.Bool
@@ -47,7 +48,8 @@ func (r *Registry) Write(ctx context.Context, req WriteRequest) (_ *Writing, err
 		return nil, err
 	}
 	w := &Writing{access: access{g: g}, req: req, ranges: list, key: joinKey(req.ID, r.number.Add(1)), writing: true}
-	w.req.Ranges = nil // the caller's
+	w.told = slices.Clone(list.atMost(MaxEventRanges)) // events outlive what there may be more of
+	w.req.Ranges = nil                                 // the caller's
 	if err := g.begin(w); err != nil {
 		return nil, err
 	}
@@ -157,7 +159,7 @@ func (w *Writing) Commit(c Commit) (generation uint64, err error) {
 	g.r.stats.written.Add(c.Bytes)
 	g.tell()
 	g.changed(Event{
-		Kind: Committed, Ranges: w.ranges, Digest: c.Digest, Bytes: c.Bytes, Transfer: c.Transfer, Principal: w.req.Principal,
+		Kind: Committed, Ranges: w.told, More: len(w.ranges) > len(w.told), Digest: c.Digest, Bytes: c.Bytes, Transfer: c.Transfer, Principal: w.req.Principal,
 	})
 	return generation, nil
 }
