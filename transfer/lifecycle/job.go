@@ -46,12 +46,13 @@ type job struct {
 	telling chan struct{} // of capacity 1: held by who tells the target to let go
 	refused time.Time     // since when the target is there and does not let go; of releases
 
-	mu      sync.Mutex        // guards what follows, and is held over the store's write
-	t       transfer.Transfer // its rate is the one that was asked for, until it ends
-	edge    Edge              // of the running attempt
-	purge   bool              // asked for with the cancel
-	running bool              // has a goroutine; see Engine.start
-	nudge   chan struct{}     // of capacity 1: something was asked, or a node joined
+	mu       sync.Mutex        // guards what follows, and is held over the store's write
+	t        transfer.Transfer // its rate is the one that was asked for, until it ends
+	edge     Edge              // of the running attempt
+	edgeOver time.Time         // when the last one in this life ended; see releaseWait
+	purge    bool              // asked for with the cancel
+	running  bool              // has a goroutine; see Engine.start
+	nudge    chan struct{}     // of capacity 1: something was asked, or a node joined
 	// holds: the target may hold the destination for this transfer. It is stored
 	// before an edge is opened, and falls when the target said that it let go.
 	holds  bool

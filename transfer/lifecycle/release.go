@@ -16,7 +16,25 @@ const (
 	// releaseMost is how long the target may take when nobody waits for it: it
 	// has to end the attempt before.
 	releaseMost = time.Minute
+	// fencedAfter is when a target that does not hear of its owner any more has
+	// fenced by itself (30 s of silence, and the fence): so long the cancel of a
+	// transfer into a region waits for one that does not answer.
+	fencedAfter = 45 * time.Second
 )
+
+// releaseWait is how long a cancel waits for the target.
+func (j *job) releaseWait() time.Duration {
+	t := j.current()
+	if _, region := t.Spec.IntoRegion(); !region || !j.owes() {
+		return releaseTimeout
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.edgeOver.IsZero() { // in an earlier life
+		return fencedAfter
+	}
+	return max(releaseTimeout, fencedAfter-time.Since(j.edgeOver))
+}
 
 // learn notes what an attempt leaves at the target. held is what was known
 // before it. It is stored with the transition that follows.
@@ -24,6 +42,7 @@ func (j *job) learn(held bool, s *sender.Summary, err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.committed = err == nil
+	j.edgeOver = time.Now()
 	switch {
 	case err == nil, s.Confirmed == transfer.EndPurge, s.Confirmed == transfer.EndCancel && !j.purge:
 		j.holds = false
@@ -49,7 +68,7 @@ func (j *job) owes() bool {
 // told first, if it can be reached in a short time; where not, that goes on in
 // the background.
 func (j *job) release(ctx context.Context) {
-	short, cancel := context.WithTimeout(ctx, releaseTimeout)
+	short, cancel := context.WithTimeout(ctx, j.releaseWait())
 	defer cancel()
 	err := j.letGo(short)
 	// A node that has just started does not know the others yet.
