@@ -46,9 +46,22 @@ func NewRegion(t testing.TB, n int) *Region {
 
 // Fill has every byte be b.
 func (r *Region) Fill(b byte) {
-	for i := range r.Mem {
-		r.Mem[i] = b
+	r.Mem[0] = b
+	for n := 1; n < len(r.Mem); n *= 2 {
+		copy(r.Mem[n:], r.Mem[:n])
 	}
+}
+
+// stray returns the first byte of memory that is no canary, -1 where all are.
+func stray(mem []byte) int {
+	if bytes.Count(mem, []byte{canary}) == len(mem) {
+		return -1
+	}
+	i := 0
+	for mem[i] == canary {
+		i++
+	}
+	return i
 }
 
 // Layout says where packed bytes belong in memory, in order.
