@@ -222,7 +222,11 @@ func (f *fakeNodes) put(n Node) {
 }
 
 func (f *fakeNodes) View() string { return "view-1" }
-func (f *fakeNodes) Load() Load   { return Load{Queued: 2, Running: 1} }
+func (f *fakeNodes) Failing() []FailingFS {
+	return []FailingFS{{Dir: "/data/disk", Since: time.Unix(1700000000, 0), Err: errors.New("input/output error")}}
+}
+
+func (f *fakeNodes) Load() Load { return Load{Queued: 2, Running: 1} }
 
 func (f *fakeNodes) RDMA(_ context.Context, routeTo []netip.Addr) (devices []RDMADevice, routes []Route) {
 	for _, to := range routeTo {

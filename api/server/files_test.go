@@ -200,6 +200,9 @@ func TestNodes(t *testing.T) {
 		if err != nil || !n.GetOwnReport() || n.GetTransfersQueued() != 2 || len(n.GetExports()) != 1 || !n.GetExports()[0].GetWritable() || n.GetLabels()["zone"] != "a" {
 			t.Errorf("%s: %v, %v", id, n, err)
 		}
+		if f := n.GetFailingFileSystems(); len(f) != 1 || string(f[0].GetPath()) != "/data/disk" || f[0].GetSinceTime().GetSeconds() != 1700000000 || f[0].GetMessage() == "" {
+			t.Errorf("%s: file systems that fail: %v", id, f)
+		}
 	}
 	at.down["n3"] = true
 	if n, err := get("n3"); err != nil || n.GetOwnReport() || n.GetState() != xferv1.NodeState_NODE_STATE_ALIVE {

@@ -47,6 +47,13 @@ type NodeTransport struct {
 // Load is what a node has to do.
 type Load struct{ Queued, Running int }
 
+// FailingFS is a file system of destinations on which a write or a sync failed.
+type FailingFS struct {
+	Dir   string // one of its directories, absolute
+	Since time.Time
+	Err   error // the first failure
+}
+
 // Nodes is the membership. Its methods do not block, but for Changes, Drain and RDMA.
 type Nodes interface {
 	// List returns all nodes that are known, this one included, by id, and the
@@ -64,6 +71,8 @@ type Nodes interface {
 	Drain(ctx context.Context, on bool) error
 	// Load tells what this node has to do.
 	Load() Load
+	// Failing returns the file systems of this node that failed lately, by directory.
+	Failing() []FailingFS
 	// RDMA describes the RDMA devices of this node, and how it reaches addresses.
 	// It asks devices and kernel, which takes a moment.
 	RDMA(ctx context.Context, routeTo []netip.Addr) ([]RDMADevice, []Route)

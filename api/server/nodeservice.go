@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	xferv1 "github.com/xferd/xferd/api/xfer/v1"
 	"github.com/xferd/xferd/internal/fsroot"
@@ -98,6 +99,11 @@ func (s *Server) report(ctx context.Context, m *xferv1.Node) {
 	m.TransfersQueued, m.TransfersRunning = int32(load.Queued), int32(load.Running)
 	for _, e := range s.allowedExports(ctx) {
 		m.Exports = append(m.Exports, &xferv1.Export{Path: []byte(e.Path), Writable: e.Mode == fsroot.ReadWrite})
+	}
+	for _, f := range s.cfg.Nodes.Failing() {
+		m.FailingFileSystems = append(m.FailingFileSystems, &xferv1.FailingFileSystem{
+			Path: []byte(f.Dir), SinceTime: timestamppb.New(f.Since), Message: f.Err.Error(),
+		})
 	}
 }
 

@@ -122,9 +122,12 @@ type Node struct {
 	// Its RDMA devices, those of no use included.
 	RdmaDevices []*RdmaDevice `protobuf:"bytes,18,rep,name=rdma_devices,json=rdmaDevices,proto3" json:"rdma_devices,omitempty"`
 	// How it reaches the addresses of GetNodeRequest.route_to, in their order.
-	Routes        []*Route `protobuf:"bytes,19,rep,name=routes,proto3" json:"routes,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Routes []*Route `protobuf:"bytes,19,rep,name=routes,proto3" json:"routes,omitempty"`
+	// File systems of destinations there on which a write or a sync failed. One is
+	// taken off when a transfer synced what it wrote there.
+	FailingFileSystems []*FailingFileSystem `protobuf:"bytes,20,rep,name=failing_file_systems,json=failingFileSystems,proto3" json:"failing_file_systems,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *Node) Reset() {
@@ -290,6 +293,77 @@ func (x *Node) GetRoutes() []*Route {
 	return nil
 }
 
+func (x *Node) GetFailingFileSystems() []*FailingFileSystem {
+	if x != nil {
+		return x.FailingFileSystems
+	}
+	return nil
+}
+
+// FailingFileSystem is a file system that should be looked at.
+type FailingFileSystem struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A directory of it, absolute: the destination of the transfer that saw it fail.
+	Path []byte `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	// The first failure.
+	SinceTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=since_time,json=sinceTime,proto3" json:"since_time,omitempty"`
+	// What it was, for people.
+	Message       string `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FailingFileSystem) Reset() {
+	*x = FailingFileSystem{}
+	mi := &file_xfer_v1_node_service_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FailingFileSystem) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FailingFileSystem) ProtoMessage() {}
+
+func (x *FailingFileSystem) ProtoReflect() protoreflect.Message {
+	mi := &file_xfer_v1_node_service_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FailingFileSystem.ProtoReflect.Descriptor instead.
+func (*FailingFileSystem) Descriptor() ([]byte, []int) {
+	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *FailingFileSystem) GetPath() []byte {
+	if x != nil {
+		return x.Path
+	}
+	return nil
+}
+
+func (x *FailingFileSystem) GetSinceTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.SinceTime
+	}
+	return nil
+}
+
+func (x *FailingFileSystem) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
 // RdmaDevice is one RDMA device of a node.
 type RdmaDevice struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -307,7 +381,7 @@ type RdmaDevice struct {
 
 func (x *RdmaDevice) Reset() {
 	*x = RdmaDevice{}
-	mi := &file_xfer_v1_node_service_proto_msgTypes[1]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -319,7 +393,7 @@ func (x *RdmaDevice) String() string {
 func (*RdmaDevice) ProtoMessage() {}
 
 func (x *RdmaDevice) ProtoReflect() protoreflect.Message {
-	mi := &file_xfer_v1_node_service_proto_msgTypes[1]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -332,7 +406,7 @@ func (x *RdmaDevice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RdmaDevice.ProtoReflect.Descriptor instead.
 func (*RdmaDevice) Descriptor() ([]byte, []int) {
-	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{1}
+	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *RdmaDevice) GetName() string {
@@ -387,7 +461,7 @@ type RdmaPort struct {
 
 func (x *RdmaPort) Reset() {
 	*x = RdmaPort{}
-	mi := &file_xfer_v1_node_service_proto_msgTypes[2]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -399,7 +473,7 @@ func (x *RdmaPort) String() string {
 func (*RdmaPort) ProtoMessage() {}
 
 func (x *RdmaPort) ProtoReflect() protoreflect.Message {
-	mi := &file_xfer_v1_node_service_proto_msgTypes[2]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -412,7 +486,7 @@ func (x *RdmaPort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RdmaPort.ProtoReflect.Descriptor instead.
 func (*RdmaPort) Descriptor() ([]byte, []int) {
-	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{2}
+	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *RdmaPort) GetNumber() int32 {
@@ -481,7 +555,7 @@ type RdmaGid struct {
 
 func (x *RdmaGid) Reset() {
 	*x = RdmaGid{}
-	mi := &file_xfer_v1_node_service_proto_msgTypes[3]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -493,7 +567,7 @@ func (x *RdmaGid) String() string {
 func (*RdmaGid) ProtoMessage() {}
 
 func (x *RdmaGid) ProtoReflect() protoreflect.Message {
-	mi := &file_xfer_v1_node_service_proto_msgTypes[3]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -506,7 +580,7 @@ func (x *RdmaGid) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RdmaGid.ProtoReflect.Descriptor instead.
 func (*RdmaGid) Descriptor() ([]byte, []int) {
-	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{3}
+	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *RdmaGid) GetIndex() int32 {
@@ -560,7 +634,7 @@ type Route struct {
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_xfer_v1_node_service_proto_msgTypes[4]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -572,7 +646,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_xfer_v1_node_service_proto_msgTypes[4]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -585,7 +659,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{4}
+	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Route) GetDestination() string {
@@ -654,7 +728,7 @@ type NodeTransport struct {
 
 func (x *NodeTransport) Reset() {
 	*x = NodeTransport{}
-	mi := &file_xfer_v1_node_service_proto_msgTypes[5]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -666,7 +740,7 @@ func (x *NodeTransport) String() string {
 func (*NodeTransport) ProtoMessage() {}
 
 func (x *NodeTransport) ProtoReflect() protoreflect.Message {
-	mi := &file_xfer_v1_node_service_proto_msgTypes[5]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -679,7 +753,7 @@ func (x *NodeTransport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeTransport.ProtoReflect.Descriptor instead.
 func (*NodeTransport) Descriptor() ([]byte, []int) {
-	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{5}
+	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *NodeTransport) GetName() string {
@@ -723,7 +797,7 @@ type Export struct {
 
 func (x *Export) Reset() {
 	*x = Export{}
-	mi := &file_xfer_v1_node_service_proto_msgTypes[6]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -735,7 +809,7 @@ func (x *Export) String() string {
 func (*Export) ProtoMessage() {}
 
 func (x *Export) ProtoReflect() protoreflect.Message {
-	mi := &file_xfer_v1_node_service_proto_msgTypes[6]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -748,7 +822,7 @@ func (x *Export) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Export.ProtoReflect.Descriptor instead.
 func (*Export) Descriptor() ([]byte, []int) {
-	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{6}
+	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Export) GetPath() []byte {
@@ -778,7 +852,7 @@ type ListNodesRequest struct {
 
 func (x *ListNodesRequest) Reset() {
 	*x = ListNodesRequest{}
-	mi := &file_xfer_v1_node_service_proto_msgTypes[7]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -790,7 +864,7 @@ func (x *ListNodesRequest) String() string {
 func (*ListNodesRequest) ProtoMessage() {}
 
 func (x *ListNodesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_xfer_v1_node_service_proto_msgTypes[7]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -803,7 +877,7 @@ func (x *ListNodesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNodesRequest.ProtoReflect.Descriptor instead.
 func (*ListNodesRequest) Descriptor() ([]byte, []int) {
-	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{7}
+	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ListNodesRequest) GetPageSize() int32 {
@@ -833,7 +907,7 @@ type ListNodesResponse struct {
 
 func (x *ListNodesResponse) Reset() {
 	*x = ListNodesResponse{}
-	mi := &file_xfer_v1_node_service_proto_msgTypes[8]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -845,7 +919,7 @@ func (x *ListNodesResponse) String() string {
 func (*ListNodesResponse) ProtoMessage() {}
 
 func (x *ListNodesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_xfer_v1_node_service_proto_msgTypes[8]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -858,7 +932,7 @@ func (x *ListNodesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNodesResponse.ProtoReflect.Descriptor instead.
 func (*ListNodesResponse) Descriptor() ([]byte, []int) {
-	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{8}
+	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListNodesResponse) GetNodes() []*Node {
@@ -888,7 +962,7 @@ type GetNodeRequest struct {
 
 func (x *GetNodeRequest) Reset() {
 	*x = GetNodeRequest{}
-	mi := &file_xfer_v1_node_service_proto_msgTypes[9]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -900,7 +974,7 @@ func (x *GetNodeRequest) String() string {
 func (*GetNodeRequest) ProtoMessage() {}
 
 func (x *GetNodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_xfer_v1_node_service_proto_msgTypes[9]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -913,7 +987,7 @@ func (x *GetNodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetNodeRequest.ProtoReflect.Descriptor instead.
 func (*GetNodeRequest) Descriptor() ([]byte, []int) {
-	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{9}
+	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetNodeRequest) GetName() string {
@@ -941,7 +1015,7 @@ type GetNodeResponse struct {
 
 func (x *GetNodeResponse) Reset() {
 	*x = GetNodeResponse{}
-	mi := &file_xfer_v1_node_service_proto_msgTypes[10]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -953,7 +1027,7 @@ func (x *GetNodeResponse) String() string {
 func (*GetNodeResponse) ProtoMessage() {}
 
 func (x *GetNodeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_xfer_v1_node_service_proto_msgTypes[10]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -966,7 +1040,7 @@ func (x *GetNodeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetNodeResponse.ProtoReflect.Descriptor instead.
 func (*GetNodeResponse) Descriptor() ([]byte, []int) {
-	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{10}
+	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetNodeResponse) GetNode() *Node {
@@ -987,7 +1061,7 @@ type WatchNodesRequest struct {
 
 func (x *WatchNodesRequest) Reset() {
 	*x = WatchNodesRequest{}
-	mi := &file_xfer_v1_node_service_proto_msgTypes[11]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -999,7 +1073,7 @@ func (x *WatchNodesRequest) String() string {
 func (*WatchNodesRequest) ProtoMessage() {}
 
 func (x *WatchNodesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_xfer_v1_node_service_proto_msgTypes[11]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1012,7 +1086,7 @@ func (x *WatchNodesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchNodesRequest.ProtoReflect.Descriptor instead.
 func (*WatchNodesRequest) Descriptor() ([]byte, []int) {
-	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{11}
+	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *WatchNodesRequest) GetWatchToken() string {
@@ -1036,7 +1110,7 @@ type WatchNodesResponse struct {
 
 func (x *WatchNodesResponse) Reset() {
 	*x = WatchNodesResponse{}
-	mi := &file_xfer_v1_node_service_proto_msgTypes[12]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1048,7 +1122,7 @@ func (x *WatchNodesResponse) String() string {
 func (*WatchNodesResponse) ProtoMessage() {}
 
 func (x *WatchNodesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_xfer_v1_node_service_proto_msgTypes[12]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1061,7 +1135,7 @@ func (x *WatchNodesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchNodesResponse.ProtoReflect.Descriptor instead.
 func (*WatchNodesResponse) Descriptor() ([]byte, []int) {
-	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{12}
+	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *WatchNodesResponse) GetNode() *Node {
@@ -1089,7 +1163,7 @@ type DrainNodeRequest struct {
 
 func (x *DrainNodeRequest) Reset() {
 	*x = DrainNodeRequest{}
-	mi := &file_xfer_v1_node_service_proto_msgTypes[13]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1101,7 +1175,7 @@ func (x *DrainNodeRequest) String() string {
 func (*DrainNodeRequest) ProtoMessage() {}
 
 func (x *DrainNodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_xfer_v1_node_service_proto_msgTypes[13]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1114,7 +1188,7 @@ func (x *DrainNodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainNodeRequest.ProtoReflect.Descriptor instead.
 func (*DrainNodeRequest) Descriptor() ([]byte, []int) {
-	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{13}
+	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *DrainNodeRequest) GetName() string {
@@ -1135,7 +1209,7 @@ type DrainNodeResponse struct {
 
 func (x *DrainNodeResponse) Reset() {
 	*x = DrainNodeResponse{}
-	mi := &file_xfer_v1_node_service_proto_msgTypes[14]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1147,7 +1221,7 @@ func (x *DrainNodeResponse) String() string {
 func (*DrainNodeResponse) ProtoMessage() {}
 
 func (x *DrainNodeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_xfer_v1_node_service_proto_msgTypes[14]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1160,7 +1234,7 @@ func (x *DrainNodeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainNodeResponse.ProtoReflect.Descriptor instead.
 func (*DrainNodeResponse) Descriptor() ([]byte, []int) {
-	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{14}
+	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *DrainNodeResponse) GetNode() *Node {
@@ -1181,7 +1255,7 @@ type UndrainNodeRequest struct {
 
 func (x *UndrainNodeRequest) Reset() {
 	*x = UndrainNodeRequest{}
-	mi := &file_xfer_v1_node_service_proto_msgTypes[15]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1193,7 +1267,7 @@ func (x *UndrainNodeRequest) String() string {
 func (*UndrainNodeRequest) ProtoMessage() {}
 
 func (x *UndrainNodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_xfer_v1_node_service_proto_msgTypes[15]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1206,7 +1280,7 @@ func (x *UndrainNodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndrainNodeRequest.ProtoReflect.Descriptor instead.
 func (*UndrainNodeRequest) Descriptor() ([]byte, []int) {
-	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{15}
+	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *UndrainNodeRequest) GetName() string {
@@ -1227,7 +1301,7 @@ type UndrainNodeResponse struct {
 
 func (x *UndrainNodeResponse) Reset() {
 	*x = UndrainNodeResponse{}
-	mi := &file_xfer_v1_node_service_proto_msgTypes[16]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1239,7 +1313,7 @@ func (x *UndrainNodeResponse) String() string {
 func (*UndrainNodeResponse) ProtoMessage() {}
 
 func (x *UndrainNodeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_xfer_v1_node_service_proto_msgTypes[16]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1252,7 +1326,7 @@ func (x *UndrainNodeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndrainNodeResponse.ProtoReflect.Descriptor instead.
 func (*UndrainNodeResponse) Descriptor() ([]byte, []int) {
-	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{16}
+	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *UndrainNodeResponse) GetNode() *Node {
@@ -1291,7 +1365,7 @@ type File struct {
 
 func (x *File) Reset() {
 	*x = File{}
-	mi := &file_xfer_v1_node_service_proto_msgTypes[17]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1303,7 +1377,7 @@ func (x *File) String() string {
 func (*File) ProtoMessage() {}
 
 func (x *File) ProtoReflect() protoreflect.Message {
-	mi := &file_xfer_v1_node_service_proto_msgTypes[17]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1316,7 +1390,7 @@ func (x *File) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use File.ProtoReflect.Descriptor instead.
 func (*File) Descriptor() ([]byte, []int) {
-	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{17}
+	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *File) GetPath() []byte {
@@ -1408,7 +1482,7 @@ type ListFilesRequest struct {
 
 func (x *ListFilesRequest) Reset() {
 	*x = ListFilesRequest{}
-	mi := &file_xfer_v1_node_service_proto_msgTypes[18]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1420,7 +1494,7 @@ func (x *ListFilesRequest) String() string {
 func (*ListFilesRequest) ProtoMessage() {}
 
 func (x *ListFilesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_xfer_v1_node_service_proto_msgTypes[18]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1433,7 +1507,7 @@ func (x *ListFilesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFilesRequest.ProtoReflect.Descriptor instead.
 func (*ListFilesRequest) Descriptor() ([]byte, []int) {
-	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{18}
+	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListFilesRequest) GetParent() string {
@@ -1477,7 +1551,7 @@ type ListFilesResponse struct {
 
 func (x *ListFilesResponse) Reset() {
 	*x = ListFilesResponse{}
-	mi := &file_xfer_v1_node_service_proto_msgTypes[19]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1489,7 +1563,7 @@ func (x *ListFilesResponse) String() string {
 func (*ListFilesResponse) ProtoMessage() {}
 
 func (x *ListFilesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_xfer_v1_node_service_proto_msgTypes[19]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1502,7 +1576,7 @@ func (x *ListFilesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFilesResponse.ProtoReflect.Descriptor instead.
 func (*ListFilesResponse) Descriptor() ([]byte, []int) {
-	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{19}
+	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListFilesResponse) GetFiles() []*File {
@@ -1534,7 +1608,7 @@ type StatFileRequest struct {
 
 func (x *StatFileRequest) Reset() {
 	*x = StatFileRequest{}
-	mi := &file_xfer_v1_node_service_proto_msgTypes[20]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1546,7 +1620,7 @@ func (x *StatFileRequest) String() string {
 func (*StatFileRequest) ProtoMessage() {}
 
 func (x *StatFileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_xfer_v1_node_service_proto_msgTypes[20]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1559,7 +1633,7 @@ func (x *StatFileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatFileRequest.ProtoReflect.Descriptor instead.
 func (*StatFileRequest) Descriptor() ([]byte, []int) {
-	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{20}
+	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *StatFileRequest) GetParent() string {
@@ -1594,7 +1668,7 @@ type StatFileResponse struct {
 
 func (x *StatFileResponse) Reset() {
 	*x = StatFileResponse{}
-	mi := &file_xfer_v1_node_service_proto_msgTypes[21]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1606,7 +1680,7 @@ func (x *StatFileResponse) String() string {
 func (*StatFileResponse) ProtoMessage() {}
 
 func (x *StatFileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_xfer_v1_node_service_proto_msgTypes[21]
+	mi := &file_xfer_v1_node_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1619,7 +1693,7 @@ func (x *StatFileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatFileResponse.ProtoReflect.Descriptor instead.
 func (*StatFileResponse) Descriptor() ([]byte, []int) {
-	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{21}
+	return file_xfer_v1_node_service_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *StatFileResponse) GetFile() *File {
@@ -1633,7 +1707,7 @@ var File_xfer_v1_node_service_proto protoreflect.FileDescriptor
 
 const file_xfer_v1_node_service_proto_rawDesc = "" +
 	"\n" +
-	"\x1axfer/v1/node_service.proto\x12\axfer.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16xfer/v1/transfer.proto\"\xe2\x06\n" +
+	"\x1axfer/v1/node_service.proto\x12\axfer.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16xfer/v1/transfer.proto\"\xb0\a\n" +
 	"\x04Node\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12(\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x12.xfer.v1.NodeStateR\x05state\x12\x1a\n" +
@@ -1659,10 +1733,16 @@ const file_xfer_v1_node_service_proto_rawDesc = "" +
 	"\x10transfers_queued\x18\x0e \x01(\x05R\x0ftransfersQueued\x12+\n" +
 	"\x11transfers_running\x18\x0f \x01(\x05R\x10transfersRunning\x126\n" +
 	"\frdma_devices\x18\x12 \x03(\v2\x13.xfer.v1.RdmaDeviceR\vrdmaDevices\x12&\n" +
-	"\x06routes\x18\x13 \x03(\v2\x0e.xfer.v1.RouteR\x06routes\x1a9\n" +
+	"\x06routes\x18\x13 \x03(\v2\x0e.xfer.v1.RouteR\x06routes\x12L\n" +
+	"\x14failing_file_systems\x18\x14 \x03(\v2\x1a.xfer.v1.FailingFileSystemR\x12failingFileSystems\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"y\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"|\n" +
+	"\x11FailingFileSystem\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\fR\x04path\x129\n" +
+	"\n" +
+	"since_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tsinceTime\x12\x18\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage\"y\n" +
 	"\n" +
 	"RdmaDevice\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
@@ -1783,75 +1863,78 @@ func file_xfer_v1_node_service_proto_rawDescGZIP() []byte {
 }
 
 var file_xfer_v1_node_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_xfer_v1_node_service_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_xfer_v1_node_service_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_xfer_v1_node_service_proto_goTypes = []any{
 	(NodeState)(0),                // 0: xfer.v1.NodeState
 	(*Node)(nil),                  // 1: xfer.v1.Node
-	(*RdmaDevice)(nil),            // 2: xfer.v1.RdmaDevice
-	(*RdmaPort)(nil),              // 3: xfer.v1.RdmaPort
-	(*RdmaGid)(nil),               // 4: xfer.v1.RdmaGid
-	(*Route)(nil),                 // 5: xfer.v1.Route
-	(*NodeTransport)(nil),         // 6: xfer.v1.NodeTransport
-	(*Export)(nil),                // 7: xfer.v1.Export
-	(*ListNodesRequest)(nil),      // 8: xfer.v1.ListNodesRequest
-	(*ListNodesResponse)(nil),     // 9: xfer.v1.ListNodesResponse
-	(*GetNodeRequest)(nil),        // 10: xfer.v1.GetNodeRequest
-	(*GetNodeResponse)(nil),       // 11: xfer.v1.GetNodeResponse
-	(*WatchNodesRequest)(nil),     // 12: xfer.v1.WatchNodesRequest
-	(*WatchNodesResponse)(nil),    // 13: xfer.v1.WatchNodesResponse
-	(*DrainNodeRequest)(nil),      // 14: xfer.v1.DrainNodeRequest
-	(*DrainNodeResponse)(nil),     // 15: xfer.v1.DrainNodeResponse
-	(*UndrainNodeRequest)(nil),    // 16: xfer.v1.UndrainNodeRequest
-	(*UndrainNodeResponse)(nil),   // 17: xfer.v1.UndrainNodeResponse
-	(*File)(nil),                  // 18: xfer.v1.File
-	(*ListFilesRequest)(nil),      // 19: xfer.v1.ListFilesRequest
-	(*ListFilesResponse)(nil),     // 20: xfer.v1.ListFilesResponse
-	(*StatFileRequest)(nil),       // 21: xfer.v1.StatFileRequest
-	(*StatFileResponse)(nil),      // 22: xfer.v1.StatFileResponse
-	nil,                           // 23: xfer.v1.Node.LabelsEntry
-	(*timestamppb.Timestamp)(nil), // 24: google.protobuf.Timestamp
-	(EntryKind)(0),                // 25: xfer.v1.EntryKind
+	(*FailingFileSystem)(nil),     // 2: xfer.v1.FailingFileSystem
+	(*RdmaDevice)(nil),            // 3: xfer.v1.RdmaDevice
+	(*RdmaPort)(nil),              // 4: xfer.v1.RdmaPort
+	(*RdmaGid)(nil),               // 5: xfer.v1.RdmaGid
+	(*Route)(nil),                 // 6: xfer.v1.Route
+	(*NodeTransport)(nil),         // 7: xfer.v1.NodeTransport
+	(*Export)(nil),                // 8: xfer.v1.Export
+	(*ListNodesRequest)(nil),      // 9: xfer.v1.ListNodesRequest
+	(*ListNodesResponse)(nil),     // 10: xfer.v1.ListNodesResponse
+	(*GetNodeRequest)(nil),        // 11: xfer.v1.GetNodeRequest
+	(*GetNodeResponse)(nil),       // 12: xfer.v1.GetNodeResponse
+	(*WatchNodesRequest)(nil),     // 13: xfer.v1.WatchNodesRequest
+	(*WatchNodesResponse)(nil),    // 14: xfer.v1.WatchNodesResponse
+	(*DrainNodeRequest)(nil),      // 15: xfer.v1.DrainNodeRequest
+	(*DrainNodeResponse)(nil),     // 16: xfer.v1.DrainNodeResponse
+	(*UndrainNodeRequest)(nil),    // 17: xfer.v1.UndrainNodeRequest
+	(*UndrainNodeResponse)(nil),   // 18: xfer.v1.UndrainNodeResponse
+	(*File)(nil),                  // 19: xfer.v1.File
+	(*ListFilesRequest)(nil),      // 20: xfer.v1.ListFilesRequest
+	(*ListFilesResponse)(nil),     // 21: xfer.v1.ListFilesResponse
+	(*StatFileRequest)(nil),       // 22: xfer.v1.StatFileRequest
+	(*StatFileResponse)(nil),      // 23: xfer.v1.StatFileResponse
+	nil,                           // 24: xfer.v1.Node.LabelsEntry
+	(*timestamppb.Timestamp)(nil), // 25: google.protobuf.Timestamp
+	(EntryKind)(0),                // 26: xfer.v1.EntryKind
 }
 var file_xfer_v1_node_service_proto_depIdxs = []int32{
 	0,  // 0: xfer.v1.Node.state:type_name -> xfer.v1.NodeState
-	23, // 1: xfer.v1.Node.labels:type_name -> xfer.v1.Node.LabelsEntry
-	6,  // 2: xfer.v1.Node.transports:type_name -> xfer.v1.NodeTransport
-	24, // 3: xfer.v1.Node.change_time:type_name -> google.protobuf.Timestamp
-	24, // 4: xfer.v1.Node.start_time:type_name -> google.protobuf.Timestamp
-	24, // 5: xfer.v1.Node.last_seen_time:type_name -> google.protobuf.Timestamp
-	7,  // 6: xfer.v1.Node.exports:type_name -> xfer.v1.Export
-	2,  // 7: xfer.v1.Node.rdma_devices:type_name -> xfer.v1.RdmaDevice
-	5,  // 8: xfer.v1.Node.routes:type_name -> xfer.v1.Route
-	3,  // 9: xfer.v1.RdmaDevice.ports:type_name -> xfer.v1.RdmaPort
-	4,  // 10: xfer.v1.RdmaPort.gids:type_name -> xfer.v1.RdmaGid
-	1,  // 11: xfer.v1.ListNodesResponse.nodes:type_name -> xfer.v1.Node
-	1,  // 12: xfer.v1.GetNodeResponse.node:type_name -> xfer.v1.Node
-	1,  // 13: xfer.v1.WatchNodesResponse.node:type_name -> xfer.v1.Node
-	1,  // 14: xfer.v1.DrainNodeResponse.node:type_name -> xfer.v1.Node
-	1,  // 15: xfer.v1.UndrainNodeResponse.node:type_name -> xfer.v1.Node
-	25, // 16: xfer.v1.File.kind:type_name -> xfer.v1.EntryKind
-	24, // 17: xfer.v1.File.modify_time:type_name -> google.protobuf.Timestamp
-	18, // 18: xfer.v1.ListFilesResponse.files:type_name -> xfer.v1.File
-	18, // 19: xfer.v1.StatFileResponse.file:type_name -> xfer.v1.File
-	8,  // 20: xfer.v1.NodeService.ListNodes:input_type -> xfer.v1.ListNodesRequest
-	10, // 21: xfer.v1.NodeService.GetNode:input_type -> xfer.v1.GetNodeRequest
-	12, // 22: xfer.v1.NodeService.WatchNodes:input_type -> xfer.v1.WatchNodesRequest
-	14, // 23: xfer.v1.NodeService.DrainNode:input_type -> xfer.v1.DrainNodeRequest
-	16, // 24: xfer.v1.NodeService.UndrainNode:input_type -> xfer.v1.UndrainNodeRequest
-	19, // 25: xfer.v1.NodeService.ListFiles:input_type -> xfer.v1.ListFilesRequest
-	21, // 26: xfer.v1.NodeService.StatFile:input_type -> xfer.v1.StatFileRequest
-	9,  // 27: xfer.v1.NodeService.ListNodes:output_type -> xfer.v1.ListNodesResponse
-	11, // 28: xfer.v1.NodeService.GetNode:output_type -> xfer.v1.GetNodeResponse
-	13, // 29: xfer.v1.NodeService.WatchNodes:output_type -> xfer.v1.WatchNodesResponse
-	15, // 30: xfer.v1.NodeService.DrainNode:output_type -> xfer.v1.DrainNodeResponse
-	17, // 31: xfer.v1.NodeService.UndrainNode:output_type -> xfer.v1.UndrainNodeResponse
-	20, // 32: xfer.v1.NodeService.ListFiles:output_type -> xfer.v1.ListFilesResponse
-	22, // 33: xfer.v1.NodeService.StatFile:output_type -> xfer.v1.StatFileResponse
-	27, // [27:34] is the sub-list for method output_type
-	20, // [20:27] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	24, // 1: xfer.v1.Node.labels:type_name -> xfer.v1.Node.LabelsEntry
+	7,  // 2: xfer.v1.Node.transports:type_name -> xfer.v1.NodeTransport
+	25, // 3: xfer.v1.Node.change_time:type_name -> google.protobuf.Timestamp
+	25, // 4: xfer.v1.Node.start_time:type_name -> google.protobuf.Timestamp
+	25, // 5: xfer.v1.Node.last_seen_time:type_name -> google.protobuf.Timestamp
+	8,  // 6: xfer.v1.Node.exports:type_name -> xfer.v1.Export
+	3,  // 7: xfer.v1.Node.rdma_devices:type_name -> xfer.v1.RdmaDevice
+	6,  // 8: xfer.v1.Node.routes:type_name -> xfer.v1.Route
+	2,  // 9: xfer.v1.Node.failing_file_systems:type_name -> xfer.v1.FailingFileSystem
+	25, // 10: xfer.v1.FailingFileSystem.since_time:type_name -> google.protobuf.Timestamp
+	4,  // 11: xfer.v1.RdmaDevice.ports:type_name -> xfer.v1.RdmaPort
+	5,  // 12: xfer.v1.RdmaPort.gids:type_name -> xfer.v1.RdmaGid
+	1,  // 13: xfer.v1.ListNodesResponse.nodes:type_name -> xfer.v1.Node
+	1,  // 14: xfer.v1.GetNodeResponse.node:type_name -> xfer.v1.Node
+	1,  // 15: xfer.v1.WatchNodesResponse.node:type_name -> xfer.v1.Node
+	1,  // 16: xfer.v1.DrainNodeResponse.node:type_name -> xfer.v1.Node
+	1,  // 17: xfer.v1.UndrainNodeResponse.node:type_name -> xfer.v1.Node
+	26, // 18: xfer.v1.File.kind:type_name -> xfer.v1.EntryKind
+	25, // 19: xfer.v1.File.modify_time:type_name -> google.protobuf.Timestamp
+	19, // 20: xfer.v1.ListFilesResponse.files:type_name -> xfer.v1.File
+	19, // 21: xfer.v1.StatFileResponse.file:type_name -> xfer.v1.File
+	9,  // 22: xfer.v1.NodeService.ListNodes:input_type -> xfer.v1.ListNodesRequest
+	11, // 23: xfer.v1.NodeService.GetNode:input_type -> xfer.v1.GetNodeRequest
+	13, // 24: xfer.v1.NodeService.WatchNodes:input_type -> xfer.v1.WatchNodesRequest
+	15, // 25: xfer.v1.NodeService.DrainNode:input_type -> xfer.v1.DrainNodeRequest
+	17, // 26: xfer.v1.NodeService.UndrainNode:input_type -> xfer.v1.UndrainNodeRequest
+	20, // 27: xfer.v1.NodeService.ListFiles:input_type -> xfer.v1.ListFilesRequest
+	22, // 28: xfer.v1.NodeService.StatFile:input_type -> xfer.v1.StatFileRequest
+	10, // 29: xfer.v1.NodeService.ListNodes:output_type -> xfer.v1.ListNodesResponse
+	12, // 30: xfer.v1.NodeService.GetNode:output_type -> xfer.v1.GetNodeResponse
+	14, // 31: xfer.v1.NodeService.WatchNodes:output_type -> xfer.v1.WatchNodesResponse
+	16, // 32: xfer.v1.NodeService.DrainNode:output_type -> xfer.v1.DrainNodeResponse
+	18, // 33: xfer.v1.NodeService.UndrainNode:output_type -> xfer.v1.UndrainNodeResponse
+	21, // 34: xfer.v1.NodeService.ListFiles:output_type -> xfer.v1.ListFilesResponse
+	23, // 35: xfer.v1.NodeService.StatFile:output_type -> xfer.v1.StatFileResponse
+	29, // [29:36] is the sub-list for method output_type
+	22, // [22:29] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_xfer_v1_node_service_proto_init() }
@@ -1866,7 +1949,7 @@ func file_xfer_v1_node_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_xfer_v1_node_service_proto_rawDesc), len(file_xfer_v1_node_service_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   23,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

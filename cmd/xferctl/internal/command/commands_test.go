@@ -20,7 +20,10 @@ import (
 func nodes() []*xferv1.Node {
 	return []*xferv1.Node{
 		{Name: "nodes/n1", State: xferv1.NodeState_NODE_STATE_ALIVE, Version: "v1", ControlAddress: "10.0.0.1:7440", OwnReport: true,
-			Transports: []*xferv1.NodeTransport{{Name: "rdma", Reason: "NO_DEVICE", Detail: "no RDMA device"}, {Name: "tcp", Usable: true}}, Labels: map[string]string{"zone": "a", "rack": "r1"}},
+			Transports: []*xferv1.NodeTransport{{Name: "rdma", Reason: "NO_DEVICE", Detail: "no RDMA device"}, {Name: "tcp", Usable: true}}, Labels: map[string]string{"zone": "a", "rack": "r1"},
+			TransfersQueued: 3, TransfersRunning: 2, Exports: []*xferv1.Export{{Path: []byte("/data"), Writable: true}, {Path: []byte("/ref\x1b")}},
+			RdmaDevices:        []*xferv1.RdmaDevice{{Name: "mlx5_0", Reason: "PORT_DOWN", Detail: "port 1 is down"}, {Name: "mlx5_1"}},
+			FailingFileSystems: []*xferv1.FailingFileSystem{{Path: []byte("/data/d\x1b"), SinceTime: timestamppb.New(t0), Message: "sync: input/output error\x1b"}}},
 		{Name: "nodes/n2", State: xferv1.NodeState_NODE_STATE_ALIVE, Draining: true, Insecure: true, Transports: []*xferv1.NodeTransport{{Name: "tcp", Usable: true, Detail: "on \x1b[2Jeth0"}}},
 		{Name: "nodes/n3", State: xferv1.NodeState_NODE_STATE_FAILED},
 	}
@@ -59,7 +62,7 @@ func TestLists(t *testing.T) {
 		{"transfers show --lost n1/new", 0}, {"transfers show --entries -o json n1/new", 0}, {"transfers show --lost -o yaml n1/new", 0}, {"explain n1:/a/dir n2:/b/", 0},
 		{"ls n1:/data", 0}, {"ls -1 n1:/data", 0}, {"ls n1:", 0}, {"ls n1:/data/file", 0}, {"stat n1:/data/file", 0},
 		{"transfers pause n1/new n1/other", 0}, {"transfers retry n1/new", 0}, {"transfers abandon --node n2 n1/new", 0},
-		{"nodes -o yaml", 0}, {"ls -o json n1:/data", 0},
+		{"nodes -o yaml", 0}, {"nodes show n1", 0}, {"nodes show n2", 0}, {"nodes show -o json n1", 0}, {"ls -o json n1:/data", 0},
 	} {
 		r := (&world{api: api}).run(t, c.line)
 		if r.code != c.code {

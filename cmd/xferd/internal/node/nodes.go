@@ -1,8 +1,10 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -97,6 +99,14 @@ const drainTold = 2 * time.Second
 func (v *nodes) Load() (l server.Load) {
 	l.Queued, l.Running = v.n.engine.Load()
 	return l
+}
+
+func (v *nodes) Failing() (out []server.FailingFS) {
+	for _, d := range v.n.receiver.Degraded() {
+		out = append(out, server.FailingFS{Dir: d.Dir, Since: d.Since, Err: d.Err})
+	}
+	slices.SortFunc(out, func(a, b server.FailingFS) int { return cmp.Compare(a.Dir, b.Dir) })
+	return out
 }
 
 func (v *nodes) node(m cluster.Member) server.Node {
