@@ -21,6 +21,13 @@ type Posts struct {
 	Last         time.Time // when the last one was answered; zero: none was
 }
 
+// PostNews is what whoever posts is told: once, first, that posts need no set-up any
+// more, and then of each post.
+type PostNews struct {
+	Ready  bool // then Posted has the transport alone
+	Posted Posted
+}
+
 // Posted is what became of a post.
 type Posted struct {
 	Sequence   uint64 // the caller's

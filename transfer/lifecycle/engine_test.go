@@ -26,6 +26,9 @@ type fakeEdge struct {
 	stop chan transfer.End
 	once sync.Once
 	rate int64
+	// Of a prepared one.
+	posts    chan struct{} // gets one for each Post
+	endPosts chan struct{} // and for EndPosts
 }
 
 func (f *fakeEdge) Run(ctx context.Context) (sender.Summary, error) {
@@ -125,7 +128,7 @@ func newRigPeers(t *testing.T, dir string, limit int, peers *fakePeers) *rig {
 		Node: "n1", Store: s, Peers: r.peers, Exports: func() *fsroot.Exports { return x },
 		Draining: func() bool { return false }, Log: slog.New(slog.DiscardHandler),
 		NewEdge: func(job sender.Job, _ transfer.TargetLink, obs sender.Observer) Edge {
-			f := &fakeEdge{job: job, obs: obs, end: make(chan func() (sender.Summary, error), 1), stop: make(chan transfer.End, 1)}
+			f := &fakeEdge{job: job, obs: obs, end: make(chan func() (sender.Summary, error), 1), stop: make(chan transfer.End, 1), posts: make(chan struct{}, 9), endPosts: make(chan struct{}, 9)}
 			r.edges <- f
 			return f
 		},

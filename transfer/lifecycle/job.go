@@ -21,6 +21,7 @@ type record struct {
 	SpecHash []byte // Submission.Same
 	Purge    bool   `json:",omitempty"` // the cancel drops the partials
 	Holds    bool   `json:",omitempty"` // see job.holds
+	Finish   bool   `json:",omitempty"` // see job.finish
 	Transfer transfer.Transfer
 }
 
@@ -38,6 +39,7 @@ type job struct {
 	snap atomic.Pointer[transfer.Transfer]
 
 	results sharedLog
+	posts   *posts // of a prepared transfer; nil for others
 
 	listed *list.Element // in roster.recent; guarded by Engine.mu
 	place  atomic.Int32  // placed, away or seeking
@@ -59,10 +61,14 @@ type job struct {
 	waited transfer.Reason // that the log was told of, while it waits
 	// committed: the attempt came to its end, of which the record is not stored yet.
 	committed bool
+	finish    bool // a prepared transfer is to end when what was posted is answered
 }
 
 func (e *Engine) newJob(r record) *job {
 	j := &job{e: e, id: r.Transfer.ID, order: r.Order, hash: r.SpecHash, t: r.Transfer, purge: r.Purge, holds: r.Holds, nudge: make(chan struct{}, 1), stored: make(chan struct{}), telling: make(chan struct{}, 1), seat: make(chan struct{}, 1)}
+	if r.Transfer.Spec.Prepared {
+		j.finish, j.posts = r.Finish, newPosts(e.cfg.Node, &j.t, r.Finish)
+	}
 	if !j.t.State.Terminal() && j.t.Epoch > 0 {
 		j.holds = true // the record may be of a version that did not note it
 	}
@@ -141,6 +147,9 @@ func (j *job) stepTo(ctx context.Context, on event, result transfer.State, chang
 	failpoint.Hit("lifecycle/stepped")
 	j.announce()
 	j.logStep(old.State)
+	if to.Terminal() && j.posts != nil {
+		j.posts.close(&j.t)
+	}
 	if to.Terminal() && j.holds {
 		j.e.releases.owe(j)
 	}
@@ -199,7 +208,7 @@ func (j *job) logGoesOn() {
 // store writes the record. A cancelled context does not stop it: the state of a
 // transfer must not depend on who waits for it.
 func (j *job) store(ctx context.Context) error {
-	r := record{Order: j.order, SpecHash: j.hash, Transfer: j.t, Purge: j.purge, Holds: j.holds}
+	r := record{Order: j.order, SpecHash: j.hash, Transfer: j.t, Purge: j.purge, Holds: j.holds, Finish: j.finish}
 	update := j.e.cfg.Store.Update
 	if j.t.State.Terminal() || j.t.State == transfer.StateCancelling {
 		update = j.e.cfg.Store.UpdateReserved // it ends work, also on a full disk
@@ -251,6 +260,10 @@ func (j *job) setEdge(edge Edge) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.edge = edge
+	if j.posts != nil {
+		p, _ := edge.(poster)
+		j.posts.attach(p)
+	}
 	if edge != nil {
 		j.stopLocked()
 	}

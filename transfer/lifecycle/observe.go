@@ -46,10 +46,14 @@ func newObserver(j *job, dog *watchdog) (*observer, error) {
 	base := t.Counters.Clone()
 	// What an attempt finds and how it ends is counted anew by the next one;
 	// what was published stays counted.
+	posted, done := base.BytesTotal, base.BytesDone
 	base.EntriesFound, base.ScanDone, base.FilesTotal, base.BytesTotal = 0, false, 0, 0
 	base.FilesSame, base.FilesSkipped, base.FilesFailed, base.EntriesFailed = 0, 0, 0, 0
 	base.SpecialSkipped, base.EntriesLost, base.BytesDone = 0, 0, 0
 	base.FilesCopied, base.DirsMade, base.LinksMade = log.before.files, log.before.dirs, log.before.links
+	if t.Spec.Prepared { // each attempt goes on with the posts
+		base.BytesTotal, base.BytesDone = posted, done
+	}
 	base.BytesToMove = 0
 	if t.Spec.DryRun {
 		base.BytesToMove = log.before.bytes
@@ -77,6 +81,7 @@ func (o *observer) start(ctx context.Context, giveUp func(*transfer.Error)) (sto
 				return
 			case <-tick.C:
 			}
+			o.attend()
 			o.show(ctx)
 			t := o.j.current()
 			if err := o.dog.expired(&t); err != nil {
@@ -114,6 +119,9 @@ func (o *observer) changeLocked() func(*transfer.Transfer) {
 		t.Counters = c
 		t.Counters.Attempts = attempts
 		t.Path, t.Failures = path, failures
+		if p := o.j.posts; p != nil {
+			p.show(t)
+		}
 		if opened != nil {
 			t.Resolved = opened.ResolvedTo
 			if t.State == transfer.StateRunning {
@@ -222,9 +230,9 @@ func (o *observer) Progress(p sender.Progress) {
 	}
 	c := &o.c
 	c.EntriesFound, c.ScanDone = p.Entries, p.ScanDone
-	c.FilesTotal, c.BytesTotal = p.Files, p.Bytes
+	c.FilesTotal, c.BytesTotal = p.Files, o.base.BytesTotal+p.Bytes
 	c.SpecialSkipped = p.SpecialSkipped
-	c.BytesDone = p.BytesDone + p.BytesSame
+	c.BytesDone = o.base.BytesDone + p.BytesDone + p.BytesSame
 	c.Mismatches, c.Restarts = o.base.Mismatches+p.Mismatches, o.base.Restarts+p.Restarts
 	if o.path.Transport != "" { // Stats are of all data planes of the attempt
 		c.BytesMoved[o.path.Transport] += p.Stats.Bytes - last.Stats.Bytes
@@ -235,6 +243,10 @@ func (o *observer) Progress(p sender.Progress) {
 // Result implements sender.Observer.
 func (o *observer) Result(r transfer.Result) {
 	failpoint.Hit("lifecycle/result")
+	if o.j.posts != nil {
+		o.post(&r)
+		return
+	}
 	known := o.log.published(r.Path) // by an earlier attempt, which was counted
 	earlier := known && r.Outcome == transfer.OutcomeSame
 	if !earlier && !closing(&r) {

@@ -20,7 +20,7 @@ const (
 
 // run drives a job until it is over, paused, or ctx ends (the node stops).
 func (j *job) run(ctx context.Context) {
-	w := &watchdog{limit: func() time.Duration { return j.e.limits.Load().Stall }}
+	w := &watchdog{limit: func() time.Duration { return j.e.limits.Load().Stall }, spare: j.idle}
 	w.feed()
 	for failures := 0; ; {
 		switch t := j.current(); t.State {

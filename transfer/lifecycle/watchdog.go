@@ -13,6 +13,7 @@ import (
 // for too long.
 type watchdog struct {
 	limit func() time.Duration
+	spare func() bool // nothing is to be done; nil: there always is
 
 	mu   sync.Mutex
 	last time.Time // of the latest progress
@@ -75,6 +76,9 @@ func (w *watchdog) expired(t *transfer.Transfer) *transfer.Error {
 			Err:  errors.New("the deadline " + t.Spec.Deadline.UTC().Format(time.RFC3339) + " passed"),
 			Hint: "running the same command again with a later deadline goes on from here",
 		}
+	}
+	if w.spare != nil && w.spare() {
+		return idleFor(t, w.limit())
 	}
 	detail := ""
 	if t.WaitingDetail != "" {
