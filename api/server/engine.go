@@ -82,6 +82,16 @@ type Engine interface {
 	// not over (ALREADY_FINISHED). Labels can be changed always.
 	Update(ctx context.Context, id string, u transfer.Update) (transfer.Transfer, error)
 
+	// OpenPosts lets one caller at a time (POSTS_BUSY) post a prepared transfer that is
+	// not over (ALREADY_FINISHED). One that is not prepared, or is to finish, is
+	// BAD_STATE.
+	OpenPosts(ctx context.Context, id string) (PostStream, error)
+
+	// FinishPosts asks for the end of a prepared transfer, after all that was posted,
+	// and returns it. It is idempotent. One that is not prepared, or is PAUSED, is
+	// BAD_STATE.
+	FinishPosts(ctx context.Context, id string) (transfer.Transfer, error)
+
 	// Incoming returns the transfer with that uid, or else that owner and id,
 	// of which this node is the target.
 	Incoming(ctx context.Context, ref IncomingRef) (transfer.Transfer, error)

@@ -30,6 +30,7 @@ type fakeEngine struct {
 	purged    bool
 	abandoned transfer.UID
 	plan      transfer.Plan
+	fakePosting
 }
 
 func newFakeEngine(node transfer.NodeID) *fakeEngine {

@@ -45,6 +45,14 @@ func (e *engine) List(ctx context.Context, q transfer.Query, after transfer.Posi
 	return out[:min(limit, len(out))], mark, nil
 }
 
+func (e *engine) OpenPosts(ctx context.Context, id string) (server.PostStream, error) {
+	p, err := e.Engine.OpenPosts(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
 func (e *engine) Incoming(_ context.Context, ref server.IncomingRef) (transfer.Transfer, error) {
 	for _, in := range e.in.incoming() {
 		if in.UID == ref.UID || ref.UID == (transfer.UID{}) && in.Owner == ref.Owner && in.ID == ref.ID {
