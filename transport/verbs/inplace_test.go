@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 
 	"github.com/xferd/xferd/rdma"
+	"github.com/xferd/xferd/rdma/rdmatest"
 	"github.com/xferd/xferd/transport"
 	"github.com/xferd/xferd/transport/transporttest"
 )
@@ -111,6 +113,65 @@ func TestInPlace(t *testing.T) {
 		<-done
 		e.feed.Settled(t)
 	})
+}
+
+// TestInPlaceOverTwoRails: memory has a key of its own on each.
+func TestInPlaceOverTwoRails(t *testing.T) {
+	inBubble(t, setup{rails: 2}, func(t *testing.T, r *rig) {
+		p := newPlaced(t, 3*size, transport.Range{Offset: 5, Length: size / 2}, transport.Range{Offset: 2 * size, Length: size / 2})
+		e := p.edge()
+		r.connectTo(t, e, p)
+		if n := r.dst.Pinned().Bytes; n != 2*p.layout.Size() {
+			t.Errorf("%d bytes are pinned, want %d twice", n, p.layout.Size())
+		}
+		e.feed = transporttest.NewFeed(p.chunks(3)...)
+		if err := <-e.startFeed(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if err := e.close(t); err != nil {
+			t.Error(err)
+		}
+		p.layout.Check(t, p.dst.Mem, p.src.Mem)
+		for _, a := range r.dst.Accounts() {
+			if a.Received.Chunks == 0 {
+				t.Errorf("nothing came by %s", a.Device)
+			}
+		}
+	})
+}
+
+// TestInPlaceMemlock: memory of a program that cannot be pinned, at either end, is
+// the reason, and no fault of the rail.
+func TestInPlaceMemlock(t *testing.T) {
+	for _, end := range []string{"source", "target"} {
+		t.Run(end, func(t *testing.T) {
+			inBubble(t, setup{}, func(t *testing.T, r *rig) {
+				p := newPlaced(t, size, transport.Range{Length: size})
+				d, nth := r.a, 2 // the cells come first
+				if end == "target" {
+					d = r.b
+				}
+				d.Fail(rdmatest.VerbRegister, nth, syscall.ENOMEM)
+				e := p.edge()
+				r.prepare(t, e, p)
+				if err := r.dial(t.Context(), e); reason(t, err) != transport.Memlock {
+					t.Error(err)
+				}
+				_ = e.close(t)
+				for _, n := range []*node{r.src, r.dst} {
+					if got := n.Pinned().Bytes; got != 0 {
+						t.Errorf("%d bytes are counted", got)
+					}
+				}
+				if left := r.src.rests.missing(e.id.Peer, nil); left {
+					t.Error("the rail rests")
+				}
+				e = p.edge()
+				r.connectTo(t, e, p)
+				_ = e.close(t)
+			})
+		})
+	}
 }
 
 // TestInPlaceWithPeersOfBefore: a source that does not know of memory, and a target

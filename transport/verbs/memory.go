@@ -133,7 +133,7 @@ func (s *session) mapMemory(m *transport.Memory, access rdma.Access) (*mapped, e
 		for _, d := range s.domains {
 			mr, err := d.register(mem, access)
 			if err != nil {
-				return nil, d.blame(err)
+				return nil, err
 			}
 			p.regions = append(p.regions, mr)
 		}
