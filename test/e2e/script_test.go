@@ -206,8 +206,7 @@ func cmdSignal(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(p.signal(s))
 }
 
-// shown NAME REGEXP   waits until what bg runs has shown something on standard
-// error.
+// shown NAME REGEXP   waits until what bg runs has shown something.
 func cmdShown(ts *testscript.TestScript, neg bool, args []string) {
 	refuse(ts, neg, len(args) == 2, "shown NAME REGEXP")
 	p := worldOf(ts).background[args[0]]
@@ -216,8 +215,9 @@ func cmdShown(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	re, err := regexp.Compile(args[1])
 	ts.Check(err)
-	if !poll(func() bool { return re.MatchString(p.stderr.String()) }) {
-		ts.Fatalf("%s does not show %q:\n%s", args[0], args[1], p.stderr.String())
+	shows := func() string { return p.stderr.String() + p.stdout.String() }
+	if !poll(func() bool { return re.MatchString(shows()) }) {
+		ts.Fatalf("%s does not show %q:\n%s", args[0], args[1], shows())
 	}
 }
 
