@@ -34,6 +34,23 @@ type fakeNode struct {
 	update func(*xferv1.UpdateTransferRequest) (*xferv1.UpdateTransferResponse, error)
 	files  func(*xferv1.ListFilesRequest) (*xferv1.ListFilesResponse, error)
 	nodes  func(*xferv1.WatchNodesRequest, grpc.ServerStreamingServer[xferv1.WatchNodesResponse]) error
+	posts  *postNode
+
+	cancelled []string // names
+}
+
+func (f *fakeNode) PostTransfer(s grpc.BidiStreamingServer[xferv1.PostTransferRequest, xferv1.PostTransferResponse]) error {
+	return f.posts.take(s)
+}
+
+func (f *fakeNode) FinishTransfer(_ context.Context, r *xferv1.FinishTransferRequest) (*xferv1.FinishTransferResponse, error) {
+	f.posts.finish()
+	return &xferv1.FinishTransferResponse{}, nil
+}
+
+func (f *fakeNode) CancelTransfer(_ context.Context, r *xferv1.CancelTransferRequest) (*xferv1.CancelTransferResponse, error) {
+	f.cancelled = append(f.cancelled, r.GetName())
+	return &xferv1.CancelTransferResponse{}, nil
 }
 
 func (f *fakeNode) note(req any) int {
