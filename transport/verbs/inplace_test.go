@@ -20,7 +20,7 @@ type placed struct {
 	src, dst *transporttest.Region
 	layout   transporttest.Layout
 	landed   atomic.Int64
-	stop     func() // in Landed, if set
+	gate     chan struct{} // Place waits for it, if set
 }
 
 // newPlaced is made outside of a bubble or in it, before the edge.
@@ -32,7 +32,14 @@ func newPlaced(t *testing.T, size int, l ...transport.Range) *placed {
 	return p
 }
 
-func (p *placed) Place(_ context.Context, _ uint64, extents []transport.ExtentHeader) ([]transport.Landing, error) {
+func (p *placed) Place(ctx context.Context, _ uint64, extents []transport.ExtentHeader) ([]transport.Landing, error) {
+	if p.gate != nil {
+		select {
+		case <-p.gate:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 	l := make([]transport.Landing, len(extents))
 	for i := range extents {
 		l[i].Mem = p.layout.Pieces(p.dst.Mem, extents[i].Offset, extents[i].Length)
@@ -46,9 +53,6 @@ func (p *placed) Landed(_ context.Context, _ uint64, arrivals []transport.Arriva
 		v[i] = transport.Verdict{Code: arrivals[i].Code, Digest: arrivals[i].Digest, Err: arrivals[i].Err}
 	}
 	p.landed.Add(1)
-	if p.stop != nil {
-		p.stop()
-	}
 	return v
 }
 
