@@ -142,6 +142,22 @@ func TestRegionsBetweenTwoNodes(t *testing.T) {
 				t.Errorf("generation %d after %d", next.GetGeneration(), done.GetGeneration())
 			}
 
+			// Many pieces, in another order, with gaps that stay as they are.
+			pieces := &xferv1.Pieces{Regions: []string{"a"}}
+			const n, length = 3000, 701
+			for i := range int64(n) {
+				k := i * 1777 % n
+				pieces.PathIndex, pieces.Length = append(pieces.PathIndex, 0), append(pieces.Length, length)
+				pieces.Offset, pieces.DestOffset = append(pieces.Offset, i*1001+1), append(pieces.DestOffset, k*1003+3)
+				copy(want[17+k*1003+3:], a[i*1001+1:][:length])
+			}
+			many := spec(nil, regionDestination("b", 17))
+			many.Mode, many.Sources, many.Pieces = xferv1.Mode_MODE_ASSEMBLE, nil, pieces
+			if got := p.transfer(t, many); got.GetDataPath().GetTransport() != name || got.GetCounters().GetBytesDone() != n*length {
+				t.Errorf("pieces: %v %v", got.GetDataPath(), got.GetCounters())
+			}
+			check("pieces")
+
 			out := filepath.Join(dir, []string{"n1", "n2"}[to], "out")
 			p.transfer(t, spec(regionSource("a", 0, nil), &xferv1.Destination{Destination: &xferv1.Destination_Path{Path: []byte(out)}}))
 			b, err := os.ReadFile(out)
