@@ -152,7 +152,7 @@ type Spec struct {
 	Mode     Mode
 	Source   NodeID
 	Sources  []Source // for copy and sync
-	Pieces   []Piece  // for assemble
+	Pieces   Pieces   // for assemble
 	Target   NodeID
 	Dest     string // absolute, clean
 	DestMode DestMode
