@@ -1,6 +1,10 @@
 package region
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/xferd/xferd/internal/store"
+)
 
 // What can be wrong; an [Error] wraps one of them.
 var (
@@ -48,8 +52,8 @@ func (e *Error) Unwrap() []error {
 	return []error{e.Kind, e.Err}
 }
 
-// Reason returns the name of an error in the table of reasons of the API, "" for
-// errors of others.
+// Reason returns the name of an error of a Registry in the table of reasons of the API,
+// "" for errors that have none there.
 func Reason(err error) string {
 	for _, r := range reasons {
 		if errors.Is(err, r.kind) {
@@ -78,4 +82,6 @@ var reasons = []struct {
 	{ErrUnsupported, "UNSUPPORTED"},
 	{ErrCompacted, "COMPACTED"},
 	{ErrClosed, "NODE_STOPPING"},
+	{store.ErrClosed, "NODE_STOPPING"},
+	{store.ErrNoSpace, "STATE_NO_SPACE"},
 }
