@@ -30,6 +30,8 @@ func checkOpen(m *transfer.Open) (*transfer.Layout, error) {
 		return nil, errors.New("no owner, id or state uuid")
 	case o.Prepared && (len(m.Ranges) == 0 || o.DryRun || o.Digest != ""):
 		return nil, errors.New("a prepared transfer without ranges, or with a dry run or a digest")
+	case m.Principal == "": // to the registry that is who may do everything
+		return nil, errors.New("nobody asks for it")
 	case o.Digest != "" && o.Digest.Size() == 0:
 		return nil, fmt.Errorf("unknown digest %q", o.Digest)
 	case len(o.Expected) > 0 && len(o.Expected) != o.Digest.Size():

@@ -3,6 +3,7 @@ package scan
 import (
 	"cmp"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -46,11 +47,15 @@ func OpenSources(r Regions, node transfer.NodeID, principal string, pieces []tra
 			continue
 		}
 		var g Region
-		err := error(&transfer.Error{
-			Reason: transfer.Unsupported, Side: transfer.SideSource, Phase: transfer.PhaseConnect, Node: node, Path: pieces[i].Path,
-			Err: fmt.Errorf("this node has no memory regions"),
-		})
-		if r != nil {
+		var err error
+		switch refuse := (&transfer.Error{Side: transfer.SideSource, Phase: transfer.PhaseConnect, Node: node, Path: pieces[i].Path}); {
+		case r == nil:
+			refuse.Reason, refuse.Err = transfer.Unsupported, errors.New("this node has no memory regions")
+			err = refuse
+		case principal == "": // to the registry that is who may do everything
+			refuse.Reason, refuse.Err = transfer.RegionNotFound, errors.New("nobody asks for it")
+			err = refuse
+		default:
 			g, err = r.Read(principal, id)
 		}
 		if err != nil {

@@ -39,6 +39,11 @@ func (r fakeRegions) Read(principal, id string) (Region, error) {
 	return nil, &transfer.Error{Reason: transfer.RegionNotFound, Path: "@" + id, Err: errors.New("no such region")}
 }
 
+// anyRegions has every region, for everybody.
+type anyRegions struct{}
+
+func (anyRegions) Read(string, string) (Region, error) { return &fakeRegion{}, nil }
+
 // regionScanner makes a scanner of pieces; top has the file "f" of one byte.
 func regionScanner(t *testing.T, r Regions, spec transfer.Spec) (*Scanner, Sources, error) {
 	t.Helper()
@@ -76,6 +81,9 @@ func TestOpenSources(t *testing.T) {
 	_, _, err = regionScanner(t, r, transfer.Spec{Dest: "/x", Pieces: []transfer.Piece{{Path: "@a", Length: 1}, {Path: "@b", Length: 1, DestOffset: 1}}})
 	if transfer.ReasonOf(err) != transfer.RegionNotFound || r["a"].closed != 2 {
 		t.Errorf("one of two: %v, and the other was closed %d times", err, r["a"].closed)
+	}
+	if _, err := OpenSources(anyRegions{}, "n1", "", []transfer.Piece{{Path: "@a"}}); transfer.ReasonOf(err) != transfer.RegionNotFound {
+		t.Errorf("nobody: %v", err)
 	}
 	_, _, err = regionScanner(t, nil, transfer.Spec{Dest: "/x", Pieces: []transfer.Piece{{Path: "@a", Length: 1}}})
 	if transfer.ReasonOf(err) != transfer.Unsupported {
