@@ -301,7 +301,7 @@ func (g *region) revive(ctx context.Context, a *attachment, principal string, f 
 			return nil, err
 		}
 		rec.Memory, rec.Ceiling = who, max(rec.Ceiling, g.generation.Load()+generationStep)
-		if err := g.store(ctx, rec); err != nil {
+		if err := g.store(ctx, rec, g.r.cfg.Store.Update); err != nil {
 			_ = unix.Munmap(m.b)
 			return nil, err
 		}

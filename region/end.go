@@ -125,8 +125,11 @@ func (r *Registry) finish(g *region) {
 	g.storing.Lock()
 	defer g.storing.Unlock()
 	id := g.spec.ID
+	g.mu.Lock()
+	stale := g.stale
+	g.mu.Unlock()
 	err := r.cfg.Store.UpdateReserved(context.Background(), func(tx *store.Tx) error {
-		for _, key := range g.stale {
+		for _, key := range stale {
 			if err := r.writes.Delete(tx, key); err != nil {
 				return err
 			}

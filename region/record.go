@@ -108,16 +108,21 @@ func (r *Registry) put(tx *store.Tx, id string, rec record, stale []string) erro
 	return r.table.Put(tx, id, rec)
 }
 
+// updater is Update or UpdateReserved of a store.
+type updater func(context.Context, func(*store.Tx) error) error
+
 // store stores the record of a region, with what is torn since an earlier process
 // ended. The caller holds g.storing.
-func (g *region) store(ctx context.Context, rec record) error {
+func (g *region) store(ctx context.Context, rec record, update updater) error {
 	g.mu.Lock()
-	stale := g.stale
+	// The ranges of these rows are in g.torn, or were committed.
+	rec.Torn = g.torn.atMost(maxStored)
+	stale, tears := g.stale, g.tears
 	g.mu.Unlock()
-	err := g.r.cfg.Store.Update(ctx, func(tx *store.Tx) error { return g.r.put(tx, g.spec.ID, rec, stale) })
+	err := update(ctx, func(tx *store.Tx) error { return g.r.put(tx, g.spec.ID, rec, stale) })
 	if err == nil {
 		g.mu.Lock()
-		g.stale = nil
+		g.stale, g.stored = slices.Clone(g.stale[len(stale):]), tears // others may have come
 		g.mu.Unlock()
 	}
 	return err

@@ -67,7 +67,9 @@ type region struct {
 	users    int      // readings and writings
 	open     map[*Writing]struct{}
 	torn     ranges
-	stale    []string // writes of an earlier process, which torn has
+	tears    uint64   // changes of torn
+	stored   uint64   // of these, what the record has
+	stale    []string // rows of writes that are over, to be removed with the record's next change
 	conns    map[*attachment]struct{}
 	expires  time.Time // zero while somebody is attached
 	pinned   int64
@@ -135,7 +137,7 @@ func (r *Registry) Create(ctx context.Context, s Spec) (info Info, err error) {
 	}
 	rec := g.record()
 	// It was worth the time: the memory is not thrown away for a caller that left now.
-	if err := g.store(context.WithoutCancel(ctx), rec); err != nil {
+	if err := g.store(context.WithoutCancel(ctx), rec, r.cfg.Store.Update); err != nil {
 		mem.close()
 		r.forget(g)
 		return Info{}, err
@@ -296,7 +298,7 @@ func (r *Registry) Update(ctx context.Context, principal, id string, c Change) (
 	rec.Readers, rec.Writers, rec.Labels, rec.TTL = s.Readers, s.Writers, s.Labels, s.TTL
 	g.mu.Unlock()
 	if c.Labels != nil || c.Readers != nil || c.Writers != nil || c.TTL != nil {
-		if err := g.store(ctx, rec); err != nil {
+		if err := g.store(ctx, rec, r.cfg.Store.Update); err != nil {
 			return Info{}, err
 		}
 	}

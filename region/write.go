@@ -91,29 +91,16 @@ func orUnknown(transfer string) string {
 // recordWrite makes an open write durable, and a ceiling that is well above the
 // generation.
 func (g *region) recordWrite(ctx context.Context, w *Writing) error {
-	g.storing.Lock()
-	defer g.storing.Unlock()
 	g.mu.Lock()
-	rec, raise := g.record(), false
-	if g.ceiling-g.generation.Load() < generationStep/2 {
-		rec.Ceiling, raise = g.ceiling+generationStep, true
-	}
+	low := g.ceiling-g.generation.Load() < generationStep/2
 	g.mu.Unlock()
-	row := openRecord{Ranges: w.ranges.atMost(maxStored), Transfer: w.req.Transfer}
-	err := g.r.cfg.Store.Update(ctx, func(tx *store.Tx) error {
-		if raise {
-			if err := g.r.table.Put(tx, g.spec.ID, rec); err != nil {
-				return err
-			}
+	if low {
+		if err := g.raise(); err != nil {
+			return err
 		}
-		return g.r.writes.Put(tx, w.key, row)
-	})
-	if err == nil && raise {
-		g.mu.Lock()
-		g.ceiling = rec.Ceiling
-		g.mu.Unlock()
 	}
-	return err
+	row := openRecord{Ranges: w.ranges.atMost(maxStored), Transfer: w.req.Transfer}
+	return g.r.cfg.Store.Update(ctx, func(tx *store.Tx) error { return g.r.writes.Put(tx, w.key, row) })
 }
 
 // Touched tells that bytes of the ranges may be other ones from now on: without a
@@ -151,7 +138,10 @@ func (w *Writing) Commit(c Commit) (generation uint64, err error) {
 	if c.Transfer == "" {
 		c.Transfer = w.req.Transfer
 	}
-	g.torn = g.torn.minus(w.ranges)
+	if g.torn.overlap(w.ranges) {
+		g.torn = g.torn.minus(w.ranges)
+		g.tears++
+	}
 	w.writing = false
 	w.touched.Store(false)
 	generation = g.generation.Add(1)
@@ -172,7 +162,7 @@ func (g *region) raise() error {
 	rec := g.record()
 	rec.Ceiling += generationStep
 	g.mu.Unlock()
-	err := g.store(context.Background(), rec)
+	err := g.store(context.Background(), rec, g.r.cfg.Store.UpdateReserved)
 	if err == nil {
 		g.mu.Lock()
 		g.ceiling = rec.Ceiling
@@ -216,27 +206,34 @@ func (w *Writing) Close() (err error) {
 }
 
 func (g *region) close(w *Writing) error {
-	g.storing.Lock()
-	defer g.storing.Unlock()
 	g.mu.Lock()
 	if w.writing && w.touched.Load() {
 		g.torn = g.torn.plus(w.ranges)
+		g.tears++
 		g.r.stats.torn.Add(1)
 	}
 	w.closed, w.writing = true, false
 	delete(g.open, w)
 	g.tell()
-	rec, stale := g.record(), append(slices.Clone(g.stale), w.key)
+	same := g.tears == g.stored && len(g.stale) == 0
+	if !same {
+		g.stale = append(slices.Clone(g.stale), w.key)
+	}
 	g.mu.Unlock()
-	err := g.r.cfg.Store.UpdateReserved(context.Background(), func(tx *store.Tx) error {
-		return g.r.put(tx, g.spec.ID, rec, stale)
-	})
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if err == nil {
-		g.stale = nil
-	} else {
-		g.stale = stale // with the next change; until then a crash tears it
+	if !same {
+		g.storing.Lock()
+		defer g.storing.Unlock()
+		g.mu.Lock()
+		rec := g.record()
+		g.mu.Unlock()
+		return g.store(context.Background(), rec, g.r.cfg.Store.UpdateReserved)
+	}
+	// Nothing but the row changes: writes of one region need not wait for each other.
+	err := g.r.cfg.Store.UpdateReserved(context.Background(), func(tx *store.Tx) error { return g.r.writes.Delete(tx, w.key) })
+	if err != nil {
+		g.mu.Lock()
+		g.stale = append(slices.Clone(g.stale), w.key) // with the next change; until then a crash tears it
+		g.mu.Unlock()
 	}
 	return err
 }
