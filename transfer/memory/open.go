@@ -150,7 +150,7 @@ func (t *Target) checkEpoch(m *transfer.Open) (running *edge, known bool, terr *
 	if m.ValidateOnly {
 		return nil, known, nil
 	}
-	if !t.epochs.Newest(epochKey(m), m.Epoch) || running != nil && running.m.StateUUID == m.StateUUID && running.m.Epoch == m.Epoch {
+	if !t.epochs.Newest(epochKey(m), m.Epoch-1) {
 		return nil, known, t.refuse(transfer.StaleEpoch, m.Dest, fmt.Errorf("epoch %d is not newer than the latest one", m.Epoch))
 	}
 	return running, known, nil

@@ -216,3 +216,32 @@ func TestValidate(t *testing.T) {
 		t.Errorf("left behind: %+v", info)
 	}
 }
+
+// An owner that opens an edge only to end it ends the one that still runs, and needs
+// no region for it.
+func TestRelease(t *testing.T) {
+	r := newRig(t)
+	r.create(r.dst, "d", make([]byte, half))
+	release := func(dest string, epoch uint64) error {
+		owner, target := transfer.Pipe()
+		defer owner.Close()
+		r.wg.Go(func() { _ = r.serving(nil).Serve(r.ctx, memory.Peer{Node: "n1"}, target) })
+		s := spec(dest, transfer.Piece{Path: "@gone", Length: -1})
+		return sender.Release(r.ctx, sender.Job{ID: "t", UID: transfer.UID{1}, StateUUID: "s", Epoch: epoch, Spec: s}, owner, transfer.EndCancel)
+	}
+	h := r.hand(memory.Peer{Node: "n1"})
+	partly(t, r, h, 1)
+	if err := release("@d", 2); err != nil {
+		t.Fatal(err)
+	}
+	<-h.served
+	if info := r.info(r.dst, "d"); info.OpenWrites != 0 || len(info.Torn) != 1 {
+		t.Errorf("%+v", info)
+	}
+	if err := release("@never", 3); err != nil {
+		t.Error(err)
+	}
+	if err := release("@d", 3); transfer.ReasonOf(err) != transfer.StaleEpoch {
+		t.Errorf("an epoch for the second time: %v", err)
+	}
+}
