@@ -15,6 +15,8 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+
+	"github.com/xferd/xferd/api/client"
 )
 
 type options struct {
@@ -38,7 +40,7 @@ func main() {
 	}
 	var o options
 	flag.IntVar(&o.rounds, "rounds", 9, "rounds of each comparison; the median is shown")
-	flag.StringVar(&o.only, "only", "file-tmpfs,tree-tmpfs,file-disk,tree-disk,durability,latency,regions", "comparisons, with commas: file-tmpfs, tree-tmpfs, file-disk, tree-disk, durability, latency, regions, million")
+	flag.StringVar(&o.only, "only", "file-tmpfs,tree-tmpfs,file-disk,tree-disk,durability,latency,regions,posts", "comparisons, with commas: file-tmpfs, tree-tmpfs, file-disk, tree-disk, durability, latency, regions, posts, million")
 	flag.StringVar(&o.tmpfs, "tmpfs", "/dev/shm", "directory on tmpfs")
 	flag.StringVar(&o.disk, "disk", os.TempDir(), "directory on a disk")
 	size := flag.Int("mib", 2048, "size of the large file in MiB")
@@ -73,6 +75,8 @@ func bench(ctx context.Context, o options) error {
 			err = latency(ctx, o)
 		case "regions":
 			err = regions(ctx, o)
+		case "posts":
+			err = withEnds(ctx, o, func(_ *cluster, ends [2]*client.Client) error { return preparedPosts(ctx, o, ends) })
 		case "million":
 			err = million(ctx, o)
 		default:

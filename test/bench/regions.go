@@ -29,6 +29,16 @@ const (
 // regions measures memory to memory: one region into another over loopback TCP
 // beside the raw floor, very many descriptors in one transfer, and very many regions.
 func regions(ctx context.Context, o options) error {
+	return withEnds(ctx, o, func(cl *cluster, ends [2]*client.Client) error {
+		if err := regionMoves(ctx, o, cl, ends); err != nil {
+			return err
+		}
+		return regionCount(ctx, cl, ends[0])
+	})
+}
+
+// withEnds calls f with a cluster, and clients of both nodes by their sockets.
+func withEnds(ctx context.Context, o options, f func(*cluster, [2]*client.Client) error) error {
 	root, err := os.MkdirTemp(o.tmpfs, "xferd-bench.")
 	if err != nil {
 		return err
@@ -46,10 +56,7 @@ func regions(ctx context.Context, o options) error {
 		}
 		defer ends[i].Close()
 	}
-	if err := regionMoves(ctx, o, cl, ends); err != nil {
-		return err
-	}
-	return regionCount(ctx, cl, ends[0])
+	return f(cl, ends)
 }
 
 // makeRegion makes a region and attaches it.
