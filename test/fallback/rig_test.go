@@ -212,6 +212,7 @@ func (s *sink) Landed(ctx context.Context, seq uint64, arrivals []transport.Arri
 
 // Observer of the sender.
 func (r *rig) Waiting(*transfer.Error)  {}
+func (r *rig) Ready(string)             {}
 func (r *rig) Opened(*transfer.Opened)  {}
 func (r *rig) Result(transfer.Result)   {}
 func (r *rig) Progress(sender.Progress) {}

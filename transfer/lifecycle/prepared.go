@@ -89,7 +89,7 @@ func idleFor(t *transfer.Transfer, d time.Duration) *transfer.Error {
 	}
 }
 
-// Ready implements what sender calls when posts need no set-up any more.
+// Ready implements sender.Observer: posts need no set-up any more.
 func (o *observer) Ready(name string) {
 	o.dog.feed()
 	o.mu.Lock()

@@ -69,7 +69,7 @@ func TestPosts(t *testing.T) {
 		p := r.open("a")
 		r.post(p, 7, 8, 9)
 		edge.obs.Path("tcp", "", "")
-		edge.obs.(*observer).Ready("tcp")
+		edge.obs.Ready("tcp")
 		if n, err := p.Next(t.Context()); err != nil || !n.Ready || n.Posted.Transport != "tcp" {
 			t.Fatalf("%+v, %v", n, err)
 		}
@@ -293,7 +293,7 @@ func TestIdlePosts(t *testing.T) {
 		r.prepare("a")
 		edge := <-r.edges
 		p := r.open("a")
-		edge.obs.(*observer).Ready("tcp")
+		edge.obs.Ready("tcp")
 		if n, err := p.Next(t.Context()); err != nil || !n.Ready {
 			t.Fatalf("%+v, %v", n, err)
 		}
@@ -326,7 +326,7 @@ func TestQuietPostsAreNotStuck(t *testing.T) {
 		defer p.Close()
 		for range 5 {
 			edge := <-r.edges
-			edge.obs.(*observer).Ready("tcp")
+			edge.obs.Ready("tcp")
 			time.Sleep(time.Hour)
 			edge.end <- lost
 			synctest.Wait()

@@ -222,6 +222,7 @@ func (o *observer) Progress(p sender.Progress) {
 }
 func (o *observer) Path(string, transport.Reason, string) {}
 func (o *observer) Waiting(*transfer.Error)               {}
+func (o *observer) Ready(string)                          {}
 
 // spec is a transfer of pieces to n2, by ann.
 func spec(dest string, pieces ...transfer.Piece) transfer.Spec {

@@ -173,6 +173,7 @@ type observer struct {
 }
 
 func (o *observer) Waiting(*transfer.Error)               {}
+func (o *observer) Ready(string)                          {}
 func (o *observer) Opened(*transfer.Opened)               {}
 func (o *observer) Progress(sender.Progress)              {}
 func (o *observer) Path(string, transport.Reason, string) {}

@@ -137,8 +137,8 @@ func (e *Edge) session(ctx context.Context) error {
 	if late { // SetMaxRate came while it was dialled
 		out.SetMaxRate(rate)
 	}
-	if r, ok := e.obs.(readier); ok && e.job.Spec.Prepared {
-		r.Ready(name)
+	if e.job.Spec.Prepared {
+		e.obs.Ready(name)
 	}
 	stop := e.watchBest(name, out)
 	err = out.Run(ctx, feed{e})

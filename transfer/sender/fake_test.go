@@ -270,6 +270,8 @@ type recorder struct {
 	onResult func(transfer.Result)
 }
 
+func (r *recorder) Ready(string) {}
+
 func (r *recorder) Waiting(err *transfer.Error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

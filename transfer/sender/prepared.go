@@ -14,9 +14,6 @@ import (
 // the target's result is here and nothing of its bytes is on its way any more: only
 // then the program may change them, and the next post begins.
 
-// readier is an Observer that is told when a data plane stands.
-type readier interface{ Ready(transport string) }
-
 // posting is what a prepared edge is at. Guarded by Edge.mu.
 type posting struct {
 	found  *scan.Found // what each post is of; nil until the edge is ready

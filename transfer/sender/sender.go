@@ -66,6 +66,8 @@ type Observer interface {
 	Progress(Progress)
 	// Path is called when the transport is chosen and when it changes.
 	Path(transport string, why transport.Reason, detail string)
+	// Ready is called when a data plane of a prepared transfer stands.
+	Ready(transport string)
 	// Waiting is called when the target begins to wait for something (Pong.Waiting),
 	// and with nil when it goes on.
 	Waiting(*transfer.Error)
