@@ -149,6 +149,7 @@ func (r *Receiver) indexPartials(ctx context.Context, recs map[string]partialRec
 		if !sameTemp(&replaced[i], recs) {
 			r.unlinkTemp(string(replaced[i].Dir), replaced[i].Temp, replaced[i].Ino)
 		}
+		r.dropJournal(replaced[i].UID, nil) // it may have been needed for that alone
 	}
 	return nil
 }

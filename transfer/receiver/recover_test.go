@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/xferd/xferd/internal/store"
 	"github.com/xferd/xferd/transfer"
 	"github.com/xferd/xferd/transport"
 )
@@ -259,6 +260,40 @@ func TestJournalsOfGoneExports(t *testing.T) {
 	})
 	g.restart()
 	if err := g.Abandon(t.Context(), uid); err != nil {
+		t.Fatal(err)
+	}
+	g.wantClean()
+}
+
+// TestRecoveryOfATakeOver: the node died after a transfer had given another one's
+// partial a name of its own, and before the index knew. Nothing needs the journal of
+// the other one any more, which is looked at first.
+func TestRecoveryOfATakeOver(t *testing.T) {
+	g := newRig(t)
+	s := regular(root, "", pattern(4*testChunk, 3))
+	m := g.request("f", func(m *transfer.Open) { m.UID = transfer.UID{15: 1} }) // before all others
+	g.interrupt(m, s, 2, transfer.EndCancel)
+	var key string
+	var old partialRecord
+	if err := g.Receiver.t.partials.All(func(k string, rec partialRecord) error { key, old = k, rec; return nil }); err != nil || key == "" {
+		t.Fatalf("no partial: %v", err)
+	}
+	uid := g.crash(func(j *journal, n tempNames) {
+		own := tempFrame{Name: n.name(1), OldName: old.Temp, Dev: old.Dev, Ino: old.Ino, Dir: string(old.Dir), Final: string(old.Final), Print: old.Print}
+		g.frame(j, frameTemp, own.append(nil))
+		g.frame(j, frameLanded, appendLanded(nil, []landedExtent{{Length: testChunk}, {Offset: testChunk, Length: testChunk}}))
+		if err := os.Rename(g.path(old.Temp), g.path(n.name(1))); err != nil {
+			t.Fatal(err)
+		}
+	})
+	g.restart()
+	if rec, ok, err := g.Receiver.t.partials.Get(key); err != nil || !ok || rec.UID != uid {
+		t.Errorf("the partial is %+v, %v", rec, err)
+	}
+	if uids, err := g.store.LogUIDs(store.Target); err != nil || len(uids) != 1 || uids[0] != uid.String() {
+		t.Errorf("journals of %v, %v; only that of %s is needed", uids, err, uid)
+	}
+	if err := g.dropTransfer(t.Context(), uid, true); err != nil {
 		t.Fatal(err)
 	}
 	g.wantClean()
