@@ -88,6 +88,43 @@ func TestSourceIsWritten(t *testing.T) {
 	}
 }
 
+// spoiled is a data plane whose bytes never have their digest.
+type spoiled struct{ transport.Acceptor }
+
+func (a spoiled) Prepare(ctx context.Context, e transport.Edge, s transport.Sink, o transport.PrepareOptions) (transport.Incoming, error) {
+	return a.Acceptor.Prepare(ctx, e, spoiledSink{s}, o)
+}
+
+type spoiledSink struct{ transport.Sink }
+
+func (s spoiledSink) Landed(ctx context.Context, seq uint64, a []transport.Arrival) []transport.Verdict {
+	for i := range a {
+		a[i].Code, a[i].Err = transport.Mismatch, transport.ErrMismatch
+	}
+	return s.Sink.Landed(ctx, seq, a)
+}
+
+// Bytes that are never those that were hashed: of a file it is a node or the network,
+// of a region it is most likely a program that stores there.
+func TestBytesAreNeverTheSame(t *testing.T) {
+	for path, want := range map[string]transfer.Reason{"@a": transfer.SourceChanged, "f": transfer.ChecksumMismatch} {
+		r := newRig(t)
+		r.acceptor = spoiled{r.tcp}
+		r.create(r.src, "a", pattern(3*mib, 1))
+		r.create(r.dst, "d", make([]byte, 3*mib))
+		if path == "f" {
+			path = r.file("f", pattern(3*mib, 1))
+		}
+		_, _, err := r.run(spec("@d", transfer.Piece{Path: path, Length: -1}))
+		if transfer.ReasonOf(err) != want {
+			t.Errorf("%s: %v, want %s", path, err, want)
+		}
+		if info := r.info(r.dst, "d"); len(info.Torn) != 1 || info.OpenWrites != 0 {
+			t.Errorf("%s: %+v", path, info)
+		}
+	}
+}
+
 // breaking is a dialer whose first data planes break after so many chunks.
 type breaking struct {
 	transport.Dialer

@@ -121,6 +121,13 @@ func (e *Edge) noteUnfenced(errs ...error) {
 	}
 }
 
+// ofRegion reports whether bytes of an entry are memory of a region, which programs may
+// change without a trace between the digest and the send.
+func ofRegion(n *entry) bool {
+	a := n.found.Assembly
+	return a != nil && slices.ContainsFunc(a.Files, func(f scan.AssemblyFile) bool { return f.Region != nil })
+}
+
 // source is an open file or region.
 type source interface {
 	OS() *os.File

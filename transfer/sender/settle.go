@@ -115,6 +115,13 @@ func (e *Edge) problem(l *load, i int) error {
 	event, err := e.plan.Settle(&l.want, i, outcome)
 	e.work.Broadcast()
 	e.mu.Unlock()
+	if err != nil && ofRegion(n) {
+		return &transfer.Error{
+			Reason: transfer.SourceChanged, Side: transfer.SideSource, Phase: transfer.PhaseRead, Node: e.cfg.Node, Path: n.found.Path(),
+			Err:  fmt.Errorf("%w: %w: memory of a region is another one each time that it is read", err, transport.ErrMismatch),
+			Hint: "let the program that has the region store nothing there while it is read; if none does, a node or the network corrupts data",
+		}
+	}
 	if err != nil {
 		return &transfer.Error{
 			Reason: transfer.ChecksumMismatch, Side: transfer.SideTarget, Phase: transfer.PhaseMove, Node: e.job.Spec.Target,
