@@ -183,11 +183,7 @@ func (g *Region) Wait(ctx context.Context, after uint64) (uint64, error) {
 		if now := p.generation(); now > after {
 			return now, nil
 		}
-		// Looking at the clock and at locks costs more than at the page.
-		if g.o.Spin > 0 && (spins%64 != 0 || time.Now().Before(spun)) {
-			if spins%1024 == 1023 {
-				runtime.Gosched()
-			}
+		if g.o.Spin > 0 && spins%64 != 0 { // the rest costs more than a look at the page
 			continue
 		}
 		if err := g.over(); err != nil {
@@ -195,6 +191,12 @@ func (g *Region) Wait(ctx context.Context, after uint64) (uint64, error) {
 		}
 		if err := ctx.Err(); err != nil {
 			return 0, AsError(err)
+		}
+		if g.o.Spin > 0 && time.Now().Before(spun) {
+			if spins%1024 == 0 {
+				runtime.Gosched()
+			}
+			continue
 		}
 		word := p.word(pageGeneration)
 		if p.generation() > after {

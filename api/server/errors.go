@@ -113,7 +113,7 @@ func toStatus(err error) *status.Status {
 // retryDelay is how long to wait before the first try again.
 func retryDelay(r transfer.Reason) time.Duration {
 	switch r {
-	case transfer.NodeUnknown, transfer.QueueFull, transfer.TooManyWatches, transfer.NodeDraining, transfer.NodeBusy, transfer.DestBusy:
+	case transfer.NodeUnknown, transfer.QueueFull, transfer.TooManyWatches, transfer.NodeDraining, transfer.NodeBusy, transfer.DestBusy, transfer.RegionBusy:
 		return 5 * time.Second
 	}
 	return time.Second

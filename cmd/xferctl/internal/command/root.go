@@ -19,7 +19,8 @@ const rootLong = `xferctl moves large data between the nodes of a cluster, by wa
 
 A place is NODE:/absolute/path, below a directory that the node exports; xferctl
 ls NODE: lists those. A path without a node is one of the node behind the unix
-socket, and may be relative. Write ./a:b for a name with a colon.
+socket, and may be relative. Write ./a:b for a name with a colon. NODE:@REGION is a
+memory region, NODE:@REGION+OFFSET,LENGTH a range of one; xferctl regions lists those.
 
 Every flag of the connection can also stand in the environment (XFERCTL_SERVER,
 XFERCTL_CA, XFERCTL_CERT, XFERCTL_KEY, XFERCTL_INSECURE, XFERCTL_OUTPUT) or in the
