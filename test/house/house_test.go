@@ -61,7 +61,7 @@ var floors = []struct {
 	floor  int
 }{
 	{"test", 6}, {"docs", 6}, {"deploy", 6},
-	{"cmd", 5},
+	{"cmd", 5}, {"examples", 5},
 	{"api/server", 4}, {"api/client", 4}, {"api/peer", 4},
 	{"transfer", 3},
 	{"transport", 2},
@@ -110,6 +110,7 @@ var denied = []struct {
 	{"transport", []string{module + "transfer", module + "cluster", module + "api", "google.golang.org/grpc", "github.com/hashicorp/memberlist"}, "a transport moves bytes and knows nothing else"},
 	{"cluster", []string{module + "transfer", module + "transport", module + "rdma", "google.golang.org/grpc"}, "membership is no authority on anything else"},
 	{"cmd/xferctl", []string{module + "transfer", module + "transport", module + "internal", module + "cluster", module + "api/server", "github.com/hashicorp/memberlist", "go.etcd.io/bbolt"}, "the command line runs on any system, over the API alone"},
+	{"examples", []string{module + "transfer", module + "transport", module + "internal", module + "cluster", module + "region", module + "rdma", module + "api/server", module + "api/peer"}, "they are what programs outside of this tree can be"},
 	{"api/client", []string{module + "transfer", module + "transport", module + "internal"}, "schedulers embed it"},
 }
 
@@ -132,7 +133,7 @@ func TestDeniedDependencies(t *testing.T) {
 
 func TestGeneratedContractsStayUnderAPI(t *testing.T) {
 	for _, p := range packages(t) {
-		if strings.HasPrefix(p.ImportPath, "api/") || strings.HasPrefix(p.ImportPath, "cmd/xferctl") || strings.HasPrefix(p.ImportPath, "test/") {
+		if strings.HasPrefix(p.ImportPath, "api/") || strings.HasPrefix(p.ImportPath, "cmd/xferctl") || strings.HasPrefix(p.ImportPath, "examples/") || strings.HasPrefix(p.ImportPath, "test/") {
 			continue
 		}
 		for _, imp := range p.Imports {

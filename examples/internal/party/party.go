@@ -1,0 +1,123 @@
+// Package party is what programs that work together through memory regions do alike:
+// each shares memory, waits until the others share theirs, and sees when one is gone.
+package party
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/xferd/xferd/api/client"
+	xferv1 "github.com/xferd/xferd/api/xfer/v1"
+)
+
+// ErrGone says that the region of another program is no more.
+var ErrGone = errors.New("is gone: its program died, or gave it back")
+
+// Shared is a region that this program made, and is attached to.
+type Shared struct {
+	*client.Region
+	c    *client.Client
+	name string
+}
+
+// Share makes a region of size bytes on the node of this program, and attaches to it.
+// Leave it. Should the program die, the region goes ttl later, which is how the others
+// learn of it; and so long may the node's xferd be away.
+func Share(ctx context.Context, c *client.Client, node, id string, size int64, ttl time.Duration) (*Shared, error) {
+	made, err := c.CreateRegion(ctx, node, id, &xferv1.Region{SizeBytes: Pages(size), Ttl: durationpb.New(ttl)})
+	if err != nil {
+		return nil, fmt.Errorf("make region %s on %s: %w", id, node, err)
+	}
+	s := &Shared{c: c, name: made.GetName()}
+	// Others may be waiting for this program to see what came: it looks for a while
+	// before it sleeps.
+	if s.Region, err = c.AttachRegion(ctx, id, client.AttachOptions{Spin: 50 * time.Microsecond}); err != nil {
+		return nil, s.Leave(fmt.Errorf("attach to region %s: %w", id, err))
+	}
+	return s, nil
+}
+
+// Leave gives the memory back. Where all went well it waits for the transfers that use
+// it: the other side may not have heard yet that the last one is over. After an error it
+// ends them. It returns that error, or its own.
+func (s *Shared) Leave(err error) error {
+	if s.Region != nil {
+		_ = s.Close()
+	}
+	// Also after a Ctrl-C.
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	for wait := time.Millisecond; ; wait *= 2 {
+		force := err != nil || wait > 5*time.Second
+		gone := s.c.DeleteRegion(ctx, s.name, force)
+		switch client.ReasonOf(gone) {
+		case xferv1.Reason_REASON_REGION_BUSY.Name():
+			time.Sleep(wait)
+		case xferv1.Reason_REASON_REGION_NOT_FOUND.Name(): // its lease ended
+			return err
+		default:
+			return errors.Join(err, gone)
+		}
+	}
+}
+
+// Appear waits until another program shares its region, and returns it.
+func Appear(ctx context.Context, c *client.Client, name string, patience time.Duration) (*xferv1.Region, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("nobody made %s in %v", name, patience))
+	defer cancel()
+	for {
+		r, err := c.GetRegion(ctx, name)
+		if err == nil && r.GetState() == xferv1.RegionState_REGION_STATE_READY {
+			return r, nil
+		}
+		if e := client.AsError(err); err != nil && ctx.Err() == nil && !e.Retryable &&
+			!errors.Is(err, &client.Error{Reason: xferv1.Reason_REASON_REGION_NOT_FOUND.Name()}) {
+			return nil, fmt.Errorf("look for %s: %w", name, err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// Follow watches the region of another program until that ends: it returns ErrGone
+// then, nil when ctx ended, or that the region can not be watched. It costs nothing
+// while nothing happens. It goes on through restarts of nodes.
+func Follow(ctx context.Context, c *client.Client, name string) error {
+	for _, err := range c.WatchRegion(ctx, name, nil) {
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, &client.Error{Reason: xferv1.Reason_REASON_REGION_NOT_FOUND.Name()}):
+			return fmt.Errorf("%s %w", name, ErrGone)
+		case err != nil:
+			return fmt.Errorf("watch %s: %w", name, err)
+		}
+	}
+	if ctx.Err() != nil {
+		return nil
+	}
+	return fmt.Errorf("%s %w", name, ErrGone)
+}
+
+// Move runs one transfer to its end.
+func Move(ctx context.Context, c *client.Client, spec *xferv1.TransferSpec) (*xferv1.Transfer, error) {
+	t, err := c.Submit(ctx, "", spec)
+	if err != nil {
+		return nil, err
+	}
+	done, err := c.Wait(ctx, t.GetName())
+	if err == nil {
+		err = client.TransferError(done)
+	}
+	return done, err
+}
+
+// Pages is the size of a region that has room for so many bytes.
+func Pages(bytes int64) int64 { return (bytes + 4095) &^ 4095 }
