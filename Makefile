@@ -41,7 +41,8 @@ test: ## everything that fits into 15 minutes on 2 cores
 # The kernel of the lab beside Debian's own; empty to leave it out.
 OTHER_KERNEL ?= 6.12
 SOAK ?= 10m
-test-full: test test-nocgo ## all of test, all without cgo, the RDMA suites on kernel 6.12, and a soak of RDMA (SOAK=10m)
+test-full: test test-nocgo ## all of test, all without cgo, the examples in full size, the RDMA suites on kernel 6.12, and a soak of RDMA (SOAK=10m)
+	XFER_EXAMPLES_MIB=1024 $(GO) test -v -count=1 -timeout 10m -run '^TestExampleParamserver$$' ./test/e2e
 ifneq ($(OTHER_KERNEL),)
 	XFER_LAB_KERNEL=$(OTHER_KERNEL) GO=$(GO) ./scripts/lab.sh
 endif
