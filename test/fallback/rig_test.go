@@ -32,17 +32,18 @@ const chunkSize = 1 << 20
 
 // rig is a source and a target, each with a device on a fabric.
 type rig struct {
-	t        *testing.T
-	fabric   *rdmatest.Fabric
-	a, b     *rdmatest.Device // of source and target
-	src, dst string           // directories
-	files    map[string]int   // at the source, with their sizes
-	senders  sender.Config
-	receiver *receiver.Receiver
-	fault    func()
-	changed  func(transport string)
-	edge     *sender.Edge // while copy runs
-	after    int          // extents that land before the fault
+	t         *testing.T
+	fabric    *rdmatest.Fabric
+	a, b      *rdmatest.Device // of source and target
+	src, dst  string           // directories
+	files     map[string]int   // at the source, with their sizes
+	senders   sender.Config
+	receiver  *receiver.Receiver
+	acceptors map[string]transport.Acceptor
+	fault     func()
+	changed   func(transport string)
+	edge      *sender.Edge // while copy runs
+	after     int          // extents that land before the fault
 
 	mu     sync.Mutex
 	landed map[[2]int64]int // by entry and offset
@@ -67,9 +68,10 @@ func newRig(t *testing.T, l verbs.Limits) *rig {
 	must(t, err)
 	t.Cleanup(func() { check(t, st.Close()) })
 	exports := r.exports(r.dst)
+	r.acceptors = map[string]transport.Acceptor{transport.RDMA: &watched{in.rdma, r, transport.RDMA}, transport.TCP: &watched{in.tcp, r, transport.TCP}}
 	r.receiver, err = receiver.New(t.Context(), receiver.Config{
 		Node: "n2", Exports: func() *fsroot.Exports { return exports }, Store: st, Pool: pool,
-		Acceptors: map[string]transport.Acceptor{transport.RDMA: &watched{in.rdma, r, transport.RDMA}, transport.TCP: &watched{in.tcp, r, transport.TCP}},
+		Acceptors: r.acceptors,
 		Order:     []string{transport.RDMA, transport.TCP}, Log: slog.New(slog.DiscardHandler),
 	})
 	must(t, err)
