@@ -11,18 +11,21 @@ import (
 	"github.com/xferd/xferd/transfer/sender"
 )
 
-// A cancel of a transfer into a region whose target is cut off is over only when that
+// A transfer into a region whose target is cut off, cancelled or failed, is over only when that
 // target has fenced by itself, or was told: until then bytes may land in the memory
 // of a program. A file has its name only when all is done, and needs no such wait.
-func TestP10CancelWaitsUntilTheRegionIsFenced(t *testing.T) {
+func TestP10EndWaitsUntilTheRegionIsFenced(t *testing.T) {
 	for _, tt := range []struct {
 		name, dest  string
+		fails       bool          // instead of being cancelled
 		back        time.Duration // when the target is there again
 		least, most time.Duration
 	}{
-		{"a file", "/x", time.Hour, 0, releaseTimeout + time.Second},
-		{"a region", "@r", time.Hour, fencedAfter, fencedAfter + time.Second},
-		{"a region of a node that comes back", "@r", 20 * time.Second, 20 * time.Second, 25 * time.Second},
+		{"a file", "/x", false, time.Hour, 0, releaseTimeout + time.Second},
+		{"a region", "@r", false, time.Hour, fencedAfter, fencedAfter + time.Second},
+		{"a region of a node that comes back", "@r", false, 20 * time.Second, 20 * time.Second, 25 * time.Second},
+		{"a file that fails", "/x", true, time.Hour, 0, time.Second},
+		{"a region that fails", "@r", true, time.Hour, fencedAfter, fencedAfter + time.Second},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, dir string) {
@@ -40,7 +43,14 @@ func TestP10CancelWaitsUntilTheRegionIsFenced(t *testing.T) {
 				edge := <-r.edges
 				r.want("a", transfer.StateRunning)
 				r.peers.fail(unreachable())
+				want := transfer.StateCancelled
+				if tt.fails {
+					want = transfer.StateFailed
+				}
 				edge.end <- func() (sender.Summary, error) {
+					if tt.fails {
+						return sender.Summary{}, &transfer.Error{Reason: transfer.SourceIOError, Err: errors.New("disk")}
+					}
 					if _, err := r.e.Cancel(t.Context(), "a", false, ""); err != nil {
 						t.Error(err)
 					}
@@ -50,7 +60,7 @@ func TestP10CancelWaitsUntilTheRegionIsFenced(t *testing.T) {
 				back := time.AfterFunc(tt.back, r.peers.join)
 				defer back.Stop()
 				got, err := r.e.Wait(t.Context(), "a")
-				if took := time.Since(start); err != nil || got.State != transfer.StateCancelled || took < tt.least || took > tt.most {
+				if took := time.Since(start); err != nil || got.State != want || took < tt.least || took > tt.most {
 					t.Errorf("%s, %v after %v", got.State, err, took)
 				}
 			})

@@ -68,19 +68,25 @@ func (j *job) owes() bool {
 // told first, if it can be reached in a short time; where not, that goes on in
 // the background.
 func (j *job) release(ctx context.Context) {
-	short, cancel := context.WithTimeout(ctx, j.releaseWait())
-	defer cancel()
-	err := j.letGo(short)
-	// A node that has just started does not know the others yet.
-	for err != nil && asError(err, j.e.cfg.Node).Reason.Transient() && j.again(short) {
-		err = j.letGo(short)
-	}
+	j.tellFirst(ctx)
 	if ctx.Err() != nil {
 		return // the node stops; the next start goes on here
 	}
 	if _, err := j.step(ctx, evAborted, j.cancelled); err != nil {
 		j.e.cfg.Log.Error("store the state of a transfer", "transfer", j.id, "err", err)
 		rest(ctx, admitAgain)
+	}
+}
+
+// tellFirst tells the target that the transfer ends, as long as releaseWait says that
+// this is waited for.
+func (j *job) tellFirst(ctx context.Context) {
+	short, cancel := context.WithTimeout(ctx, j.releaseWait())
+	defer cancel()
+	err := j.letGo(short)
+	// A node that has just started does not know the others yet.
+	for err != nil && asError(err, j.e.cfg.Node).Reason.Transient() && j.again(short) {
+		err = j.letGo(short)
 	}
 }
 

@@ -188,9 +188,15 @@ func (j *job) conclude(ctx context.Context, err error) bool {
 		return true
 	}
 	e := asError(err, j.e.cfg.Node)
-	on := follow(j.current().State, j.owes(), e)
+	t := j.current()
+	on := follow(t.State, j.owes(), e)
 	if on == 0 {
 		return false
+	}
+	if _, region := t.Spec.IntoRegion(); region && on == evFail && j.owes() {
+		if j.tellFirst(ctx); ctx.Err() != nil { // a failure is an end as well
+			return false
+		}
 	}
 	to, stepErr := j.step(ctx, on, func(t *transfer.Transfer) {
 		switch {
