@@ -117,11 +117,14 @@ func (l *landing) take(d *domain, wc *rdma.WorkCompletion) {
 		l.fail(fmt.Errorf("%w: completion of kind %d with %d bytes", errMessage, wc.Op, wc.Bytes))
 		return
 	}
+	slot, generation := splitImmediate(wc.Imm)
+	if l.inPlace && l.atOnce(d, wc, slot, generation) {
+		return
+	}
 	if err := l.receive(d, int(wc.ID)); err != nil {
 		l.fail(d.blame(err))
 		return
 	}
-	slot, generation := splitImmediate(wc.Imm)
 	if slot == 0xffff {
 		select {
 		case l.probes <- int(generation):
@@ -135,22 +138,37 @@ func (l *landing) take(d *domain, wc *rdma.WorkCompletion) {
 		return
 	}
 	l.signs.owe()
-	a := arrived{l.slots[slot], generation, d}
-	if l.inPlace {
-		// A small one that comes alone is faster looked at than handed on.
-		now := small(a.slot.cell)
-		if d.eager.Store(now); now && d.alone && l.working.Load() == 0 {
-			if !l.direct.Swap(true) {
-				l.in.stats.Streams.Add(1)
-			}
-			if err := l.land(a); err != nil {
-				l.fail(err)
-			}
-			return
+	l.working.Add(1)
+	l.work <- arrived{l.slots[slot], generation, d}
+}
+
+// atOnce takes a chunk in place that is small and came alone: that is faster than to
+// hand it on. There is a receive more than slots, so that the one which it used up may
+// be posted anew afterwards.
+func (l *landing) atOnce(d *domain, wc *rdma.WorkCompletion, slot, generation uint16) bool {
+	if int32(slot) >= l.granted.Load() {
+		return false
+	}
+	sl := l.slots[slot]
+	now := small(sl.cell)
+	d.eager.Store(now)
+	if !now || !d.alone || l.working.Load() > 0 || !sl.begin(generation) {
+		return false
+	}
+	if !l.direct.Swap(true) {
+		l.in.stats.Streams.Add(1)
+	}
+	l.signs.owe()
+	err := l.land(arrived{sl, generation, d})
+	if err == nil {
+		if err = l.receive(d, int(wc.ID)); err != nil {
+			err = d.blame(err)
 		}
 	}
-	l.working.Add(1)
-	l.work <- a
+	if err != nil {
+		l.fail(err)
+	}
+	return true
 }
 
 // begin takes the slot from the source, if it owns this generation of it.
