@@ -54,7 +54,7 @@ const (
 	listening = 5 * time.Second // how often that is looked at
 
 	flushTimeout   = 5 * time.Second
-	refusalTimeout = time.Second
+	refusalTimeout = 5 * time.Second
 )
 
 var (
