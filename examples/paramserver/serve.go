@@ -21,6 +21,7 @@ func reportOf(id, node string) string { return id + ".report." + node }
 // member is a worker as the server knows it.
 type member struct {
 	node    string
+	way     *client.Prepared // from the weights here to the copy there
 	reports *party.Shared
 	seen    uint64 // generation of reports
 }
@@ -47,6 +48,14 @@ func serve(ctx context.Context, c *client.Client, o options) (err error) {
 		if _, err := party.Appear(ctx, c, client.RegionName(m.node, copyID(o.id)), o.patience); err != nil {
 			return fmt.Errorf("the worker on %s: %w", m.node, err)
 		}
+		// Once: the connections stand and the memory is registered from here on.
+		if m.way, err = c.Prepare(ctx, &xferv1.TransferSpec{
+			SourceNode: o.node, Sources: []*xferv1.Source{client.RegionSource(o.id, 0, -1)},
+			TargetNode: m.node, Destination: client.RegionDestination(copyID(o.id), 0),
+		}); err != nil {
+			return fmt.Errorf("prepare the way to %s: %w", m.node, err)
+		}
+		defer func() { err = party.Finish(m.way, err) }()
 	}
 	ctx, over := context.WithCancel(ctx)
 	defer over()
@@ -61,13 +70,13 @@ func serve(ctx context.Context, c *client.Client, o options) (err error) {
 	}
 	group.Go(func() error {
 		defer over()
-		return rounds(ctx, c, o, weights{mem.Bytes()}, team)
+		return rounds(ctx, o, weights{mem.Bytes()}, team)
 	})
 	return group.Wait()
 }
 
 // rounds makes and pushes one version after the other.
-func rounds(ctx context.Context, c *client.Client, o options, w weights, team []*member) error {
+func rounds(ctx context.Context, o options, w weights, team []*member) error {
 	var pushing time.Duration
 	for version := uint64(1); version <= uint64(o.versions); version++ {
 		w.train(version)
@@ -78,7 +87,8 @@ func rounds(ctx context.Context, c *client.Client, o options, w weights, team []
 		all, gctx := errgroup.WithContext(ctx)
 		for _, m := range team {
 			all.Go(func() error {
-				if err := push(gctx, c, o, m.node); err != nil {
+				// It returns when all of it is there, and committed.
+				if _, err := m.way.Post(gctx); err != nil {
 					return fmt.Errorf("push version %d to %s: %w", version, m.node, err)
 				}
 				return nil
@@ -89,7 +99,7 @@ func rounds(ctx context.Context, c *client.Client, o options, w weights, team []
 		}
 		took := time.Since(start)
 		pushing += took
-		fmt.Printf("version %d: %d MiB to %d workers in %v, %.2f GB/s\n", version, o.mib, len(team), took.Round(time.Millisecond), rate(o, len(team), took))
+		fmt.Printf("version %d: %d MiB to %d workers by %s in %v, %.2f GB/s\n", version, o.mib, len(team), team[0].way.Transport(), took.Round(time.Millisecond), rate(o, len(team), took))
 
 		for _, m := range team {
 			if err := m.answered(ctx, l); err != nil {
@@ -104,15 +114,6 @@ func rounds(ctx context.Context, c *client.Client, o options, w weights, team []
 // rate is in GB/s.
 func rate(o options, copies int, d time.Duration) float64 {
 	return float64(copies) * float64(o.mib<<20) / d.Seconds() / 1e9
-}
-
-// push sends the whole region, and returns when it is committed at the worker.
-func push(ctx context.Context, c *client.Client, o options, node string) error {
-	_, err := party.Move(ctx, c, &xferv1.TransferSpec{
-		SourceNode: o.node, Sources: []*xferv1.Source{client.RegionSource(o.id, 0, -1)},
-		TargetNode: node, Destination: client.RegionDestination(copyID(o.id), 0),
-	})
-	return err
 }
 
 // answered waits for the report of a version, and compares it.

@@ -31,6 +31,14 @@ func work(ctx context.Context, c *client.Client, o options) (err error) {
 		return err
 	}
 	defer func() { err = mem.Leave(err) }()
+	back, err := c.Prepare(ctx, &xferv1.TransferSpec{
+		SourceNode: o.node, Sources: []*xferv1.Source{client.RegionSource(reportID(o.id), 0, reportSize)},
+		TargetNode: o.from, Destination: client.RegionDestination(reportOf(o.id, o.node), 0),
+	})
+	if err != nil {
+		return fmt.Errorf("prepare the way of reports: %w", err)
+	}
+	defer func() { err = party.Finish(back, err) }()
 
 	var complete atomic.Bool
 	group, ctx := errgroup.WithContext(ctx)
@@ -44,7 +52,7 @@ func work(ctx context.Context, c *client.Client, o options) (err error) {
 		}
 		return nil
 	})
-	group.Go(func() error { return receive(ctx, c, o, mem, reports, &complete) })
+	group.Go(func() error { return receive(ctx, weights{mem.Bytes()}, mem, reports, back, &complete) })
 	return group.Wait()
 }
 
@@ -54,8 +62,8 @@ const settle = 10 * time.Second
 
 // receive waits for each version, looks whether it is whole, and reports it. When all
 // are complete the server may go.
-func receive(ctx context.Context, c *client.Client, o options, mem, reports *party.Shared, complete *atomic.Bool) error {
-	w, have, seen := weights{mem.Bytes()}, label{}, uint64(0)
+func receive(ctx context.Context, w weights, mem, reports *party.Shared, back *client.Prepared, complete *atomic.Bool) error {
+	have, seen := label{}, uint64(0)
 	for have.version == 0 || have.version < have.last {
 		var err error
 		if seen, err = mem.Wait(ctx, seen); err != nil { // no call: a look at a page of memory
@@ -78,10 +86,7 @@ func receive(ctx context.Context, c *client.Client, o options, mem, reports *par
 		fmt.Printf("version %d of %d: generation %d, digest %x is right, read in %v\n", l.version, l.last, seen, l.digest, time.Since(start).Round(time.Millisecond))
 		report{version: l.version, digest: l.digest}.put(reports.Bytes())
 		complete.Store(l.version == l.last)
-		if _, err := party.Move(ctx, c, &xferv1.TransferSpec{
-			SourceNode: o.node, Sources: []*xferv1.Source{client.RegionSource(reportID(o.id), 0, reportSize)},
-			TargetNode: o.from, Destination: client.RegionDestination(reportOf(o.id, o.node), 0),
-		}); err != nil {
+		if _, err := back.Post(ctx); err != nil {
 			return fmt.Errorf("report version %d: %w", l.version, err)
 		}
 		have = l

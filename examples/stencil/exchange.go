@@ -48,16 +48,39 @@ func newExchange(ctx context.Context, c *client.Client, o options) (*exchange, e
 	return x, nil
 }
 
-// connect prepares the way to the neighbour, whose halo is there. fail is told when a
-// post fails, since its row is then waited for in vain at the other side, and so the
-// next one here.
-func (x *exchange) connect(fail func(error)) {
+// connect prepares both ways to the neighbour, whose halo is there: from then on a post
+// costs no set-up. fail is told when one fails, since its row is then waited for in vain
+// at the other side, and so the next one here.
+func (x *exchange) connect(ctx context.Context, fail func(error)) error {
 	for i := range x.posts {
-		x.posts[i] = &post{c: x.c, fail: fail, spec: &xferv1.TransferSpec{
+		way, err := x.c.Prepare(ctx, &xferv1.TransferSpec{
 			SourceNode: x.o.here(), Sources: []*xferv1.Source{client.RegionSource(edgeID(x.o.id, x.o.rank), int64(i)*x.slot, x.slot)},
 			TargetNode: x.o.there(), Destination: client.RegionDestination(haloID(x.o.id, 1-x.o.rank), int64(i)*x.slot),
-		}}
+		})
+		if err != nil {
+			return fmt.Errorf("prepare the way to rank %d: %w", 1-x.o.rank, err)
+		}
+		x.posts[i] = &post{way: way, fail: fail}
 	}
+	return nil
+}
+
+// disconnect waits for the posts that are under way, and ends the ways; err is how it
+// went.
+func (x *exchange) disconnect(err error) error {
+	for _, p := range x.posts {
+		if p != nil {
+			if failed := p.wait(); failed != nil && !errors.Is(failed, context.Canceled) {
+				err = failed // which is why the rest failed
+			}
+		}
+	}
+	for _, p := range x.posts {
+		if p != nil {
+			err = party.Finish(p.way, err)
+		}
+	}
+	return err
 }
 
 // send posts a row of a step. It does not wait for this post, only for the one before
@@ -83,33 +106,22 @@ func (x *exchange) receive(ctx context.Context, step int, row []float64) (err er
 	return nil
 }
 
-// drain waits for the posts that are under way.
-func (x *exchange) drain() (err error) {
-	for _, p := range x.posts {
-		if p != nil {
-			err = errors.Join(err, p.wait())
-		}
-	}
-	return err
-}
-
 // close gives the memory back, when the posts are over; err is how it went.
 func (x *exchange) close(err error) error {
 	return x.halo.Leave(x.edge.Leave(err))
 }
 
-// post is one way to the neighbour, that is used again and again.
+// post is a way to the neighbour.
 type post struct {
-	c     *client.Client
-	spec  *xferv1.TransferSpec
-	fail  func(error) // tells those who wait for something else
-	under chan error  // holds what became of it; nil: nothing is under way
+	way   *client.Prepared
+	fail  func(error)
+	under chan error // gets what became of a post; nil: nothing is under way
 }
 
 func (p *post) begin(ctx context.Context, step int) {
 	p.under = make(chan error, 1)
 	go func() { // wait waits for it
-		_, err := party.Move(ctx, p.c, p.spec)
+		_, err := p.way.Post(ctx)
 		if err != nil {
 			err = fmt.Errorf("send the row of step %d: %w", step, err)
 			p.fail(err)
@@ -118,6 +130,7 @@ func (p *post) begin(ctx context.Context, step int) {
 	}()
 }
 
+// wait waits for the answer to the post before.
 func (p *post) wait() error {
 	if p.under == nil {
 		return nil

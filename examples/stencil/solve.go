@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -73,21 +72,35 @@ func solve(ctx context.Context, c *client.Client, o options) (err error) {
 		}
 		complete.Store(true) // the other may go when it has this
 		put(part.Bytes(), o.steps, mine.cells[o.cols:len(mine.cells)-o.cols])
-		_, err = party.Move(ctx, c, &xferv1.TransferSpec{
+		return move(ctx, c, &xferv1.TransferSpec{
 			SourceNode: o.here(), Sources: []*xferv1.Source{client.RegionSource(partID(o.id), 0, -1)},
 			TargetNode: o.there(), Destination: client.RegionDestination(answerID(o.id), 0),
 		})
-		return err
 	})
 	return group.Wait()
+}
+
+// move runs one transfer to its end. It is what a program takes that sends once.
+func move(ctx context.Context, c *client.Client, spec *xferv1.TransferSpec) error {
+	t, err := c.Submit(ctx, "", spec)
+	if err != nil {
+		return err
+	}
+	done, err := c.Wait(ctx, t.GetName())
+	if err != nil {
+		return err
+	}
+	return client.TransferError(done)
 }
 
 // run computes the steps of this half, and returns it with a row more on both sides.
 func (x *exchange) run(ctx context.Context, o options) (_ *plate, err error) {
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
-	x.connect(fail)
-	defer func() { err = cmp.Or(x.drain(), err) }() // what failed here says more
+	defer func() { err = x.disconnect(err) }()
+	if err := x.connect(ctx, fail); err != nil {
+		return nil, err
+	}
 	first, last := o.half(o.rank)
 	now, next := newPlate(o.cols, first-1, last+1), newPlate(o.cols, first-1, last+1)
 	rows := now.rows()

@@ -229,7 +229,7 @@ func TestExampleStencilOutlivesADaemon(t *testing.T) {
 	t.Parallel()
 	_, f := useFarm(t, 2)
 	nodes := []*node{&f.daemons[0].node, &f.daemons[1].node}
-	ranks := two(t, nodes, "st", "60s", "300")
+	ranks := two(t, nodes, "st", "60s", "3000")
 	for _, d := range f.daemons {
 		advances(t, nodes[1], client.RegionName("n2", "st.halo.1"), 5)
 		d.kill()
@@ -239,7 +239,7 @@ func TestExampleStencilOutlivesADaemon(t *testing.T) {
 	}
 	ranks[0].ends(t, 0, "bit for bit")
 	t.Log(ranks[0].stdout.String())
-	ranks[1].ends(t, 0, "rank 1: 300 steps")
+	ranks[1].ends(t, 0, "rank 1: 3000 steps")
 	nothingLeft(t, nodes[0], "st")
 }
 

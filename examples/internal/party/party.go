@@ -106,17 +106,15 @@ func Follow(ctx context.Context, c *client.Client, name string) error {
 	return fmt.Errorf("%s %w", name, ErrGone)
 }
 
-// Move runs one transfer to its end.
-func Move(ctx context.Context, c *client.Client, spec *xferv1.TransferSpec) (*xferv1.Transfer, error) {
-	t, err := c.Submit(ctx, "", spec)
+// Finish ends a prepared transfer. After an error it does not wait for it, since the
+// other side may be no more: the end of the region that it reads ends it too. It returns
+// that error, or its own.
+func Finish(p *client.Prepared, err error) error {
 	if err != nil {
-		return nil, err
+		p.Leave()
+		return err
 	}
-	done, err := c.Wait(ctx, t.GetName())
-	if err == nil {
-		err = client.TransferError(done)
-	}
-	return done, err
+	return p.Close()
 }
 
 // Pages is the size of a region that has room for so many bytes.
