@@ -207,13 +207,20 @@ func (p *Prepared) drop() {
 	}
 }
 
+// FinishPosts asks for the end of a prepared transfer, which succeeds when all that was
+// posted is answered.
+func (c *Client) FinishPosts(ctx context.Context, name string) (*xferv1.Transfer, error) {
+	resp, err := call(ctx, plain(c.transfers.FinishTransfer), &xferv1.FinishTransferRequest{Name: name})
+	return resp.GetTransfer(), err
+}
+
 // Finish ends the transfer well, and returns it when it is over.
 func (p *Prepared) Finish(ctx context.Context) (*xferv1.Transfer, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.over = true
 	defer p.drop()
-	if _, err := call(ctx, plain(p.c.transfers.FinishTransfer), &xferv1.FinishTransferRequest{Name: p.name}); err != nil {
+	if _, err := p.c.FinishPosts(ctx, p.name); err != nil {
 		return nil, err
 	}
 	t, err := p.c.Wait(ctx, p.name)

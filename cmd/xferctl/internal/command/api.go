@@ -27,6 +27,7 @@ type API interface {
 	Cancel(ctx context.Context, name string, purge bool) (*xferv1.Transfer, error)
 	Pause(ctx context.Context, name string) (*xferv1.Transfer, error)
 	Resume(ctx context.Context, name string) (*xferv1.Transfer, error)
+	FinishPosts(ctx context.Context, name string) (*xferv1.Transfer, error)
 	Retry(ctx context.Context, name, id string) (*client.Submitted, error)
 	Abandon(ctx context.Context, target, name string) error
 	AbandonUID(ctx context.Context, target, uid string) error

@@ -24,6 +24,8 @@ leave it running. With --validate only find out whether it would be taken.
 The file has the fields of the API's TransferSpec, as "xferctl transfers show -o
 yaml" prints them under "spec". Sources and destination can instead be typed as
 for cp, in "from" (one, or a list) and "to". A size may have a unit (4MiB).
+A transfer with "prepared: true" moves nothing by itself: a program posts it, through
+the client library, until "xferctl transfers finish".
 transfer_id and spec may also stand side by side, as in the API's request:
 
   transfer_id: nightly-17

@@ -24,7 +24,7 @@ func (a *app) transfersCmd() *cobra.Command {
 	}
 	cmd.AddCommand(
 		a.transfersLsCmd(), a.transfersShowCmd(), a.transfersWatchCmd(), a.transfersWaitCmd(),
-		a.transfersCancelCmd(), a.transfersPauseCmd(), a.transfersResumeCmd(), a.transfersRetryCmd(), a.transfersAbandonCmd(),
+		a.transfersCancelCmd(), a.transfersPauseCmd(), a.transfersResumeCmd(), a.transfersFinishCmd(), a.transfersRetryCmd(), a.transfersAbandonCmd(),
 	)
 	return cmd
 }

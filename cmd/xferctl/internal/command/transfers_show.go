@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/xferd/xferd/api/client"
 	xferv1 "github.com/xferd/xferd/api/xfer/v1"
 	"github.com/xferd/xferd/cmd/xferctl/internal/exit"
 	"github.com/xferd/xferd/cmd/xferctl/internal/record"
@@ -103,6 +104,9 @@ func transferPairs(t *xferv1.Transfer) [][2]string {
 		{"  uid", show.Name(t.GetUid())},
 	}
 	pairs = append(pairs, askedPairs(t.GetSpec())...)
+	if t.GetSpec().GetPrepared() {
+		pairs = append(pairs, [2]string{"  posts", postsText(t)})
+	}
 	if d := t.GetDigest(); len(d) > 0 {
 		pairs = append(pairs, [2]string{"  digest", fmt.Sprintf("xferd %x (over the digests of the chunks)", d)})
 	}
@@ -119,6 +123,26 @@ func transferPairs(t *xferv1.Transfer) [][2]string {
 		}
 	}
 	return pairs
+}
+
+// postsText is "12 committed, 1 failed, 3.5 a second, the last at ..." of a prepared
+// transfer.
+func postsText(t *xferv1.Transfer) string {
+	p := t.GetPosts()
+	text := fmt.Sprintf("%d committed", p.GetDone())
+	if n := p.GetFailed(); n > 0 {
+		text += fmt.Sprintf(", %d failed", n)
+	}
+	if r := p.GetPerSecond(); r > 0 && !client.Over(t) {
+		text += fmt.Sprintf(", %.1f a second", r)
+	}
+	if at := p.GetLastTime(); at != nil {
+		text += ", the last at " + show.When(at.AsTime())
+	}
+	if g := t.GetGeneration(); g > 0 {
+		text += fmt.Sprintf(", generation %d", g)
+	}
+	return text
 }
 
 func (a *app) showEntries(ctx context.Context, api API, req *xferv1.ListEntriesRequest) error {

@@ -65,6 +65,23 @@ func (a *app) transfersResumeCmd() *cobra.Command {
 	}
 }
 
+func (a *app) transfersFinishCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "finish TRANSFER...",
+		Short: "End prepared transfers well",
+		Long: `End prepared transfers, which programs post, well: each succeeds when all that was
+posted is answered. A cancel ends them too, in the middle of a post.
+
+` + nameUse,
+		Example: "  xferctl transfers finish n1/halo-left",
+		Args:    between(1, noLimit, "at least one TRANSFER"),
+		RunE: a.do(func(ctx context.Context, args []string) error {
+			return a.steer(ctx, args, func(api API, name string) (*xferv1.Transfer, error) { return api.FinishPosts(ctx, name) })
+		}),
+		ValidArgsFunction: a.completeLive,
+	}
+}
+
 func (a *app) transfersRetryCmd() *cobra.Command {
 	var id string
 	cmd := &cobra.Command{
