@@ -24,6 +24,14 @@ const (
 // round trip, of two programs that do nothing but look.
 func latencies(ctx context.Context, o options, e *edges) error {
 	var floor, ours, slow []float64
+	d, err := newDaemons(ctx, o, "posts")
+	if d != nil {
+		defer d.close()
+	}
+	if err != nil {
+		return err
+	}
+	var prepared []postRow
 	for range o.rounds {
 		us, err := writeLat(ctx)
 		if err != nil {
@@ -37,6 +45,12 @@ func latencies(ctx context.Context, o options, e *edges) error {
 		slices.Sort(all)
 		ours, slow = append(ours, micros(all[len(all)/2])), append(slow, micros(all[len(all)*99/100]))
 		fmt.Printf("4 KiB: ib_write_lat %.1f us, in place %.1f us, of 100 one takes longer than %.1f us\n", us, ours[len(ours)-1], slow[len(slow)-1])
+		row, err := posts(ctx, d, smallMany)
+		if err != nil {
+			return err
+		}
+		prepared = append(prepared, row)
+		fmt.Printf("4 KiB: a post of a prepared transfer %.1f us until it is seen, %.1f us until it is answered\n", row.seen, row.answered)
 	}
 	for _, v := range [][]float64{floor, ours, slow} {
 		slices.Sort(v)
@@ -44,6 +58,7 @@ func latencies(ctx context.Context, o options, e *edges) error {
 	mid := len(floor) / 2
 	fmt.Printf("\n| 4 KiB, medians of %d | us | of it |\n| --- | ---: | ---: |\n| ib_write_lat | %.1f | 1.00 |\n| in place, posted to landed | %.1f | %.2f |\n| the 99th of 100 | %.1f | %.2f |\n",
 		o.rounds, floor[mid], ours[mid], ours[mid]/floor[mid], slow[mid], slow[mid]/floor[mid])
+	printPosts(prepared, floor[mid])
 	return nil
 }
 
