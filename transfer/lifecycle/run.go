@@ -137,7 +137,9 @@ func (j *job) attempt(ctx context.Context, w *watchdog) (moved bool, err error) 
 			obs.digests(t)
 			t.Counters.Deleted += summary.Deleted
 			t.Path.Target = summary.TargetStats
-			t.Path.Bottleneck = bottleneck(&t.Path, took, j.e.limits.Load().rate(t.Spec.MaxRate))
+			if !t.Spec.Prepared { // which mostly waits for its program
+				t.Path.Bottleneck = bottleneck(&t.Path, took, j.e.limits.Load().rate(t.Spec.MaxRate))
+			}
 			t.Path.Weaken(summary.Checked)
 		})
 		return err
