@@ -205,7 +205,10 @@ func exitCode(err error) int {
 	if _, ok := errors.AsType[*store.ForeignError](err); ok {
 		return exitConfig
 	}
-	if _, ok := errors.AsType[*store.DamagedError](err); ok {
+	if _, ok := errors.AsType[*store.OtherBackupError](err); ok {
+		return exitConfig
+	}
+	if _, ok := errors.AsType[*store.DamagedError](err); ok || errors.Is(err, errProblems) {
 		return exitState
 	}
 	if _, ok := errors.AsType[*store.FailedError](err); ok {

@@ -18,7 +18,7 @@ func TestManPages(t *testing.T) {
 		t.Fatalf("exit %d\n%s", code, &stderr)
 	}
 	for page, wants := range map[string][]string{
-		"man8/xferd.8":      {".SH OPTIONS", `\fB\-\-listen\-control\fR`, `\fB\-\-config\fR`, "throw\\-away cluster", `xferd state restore DIR FILE`},
+		"man8/xferd.8":      {".SH OPTIONS", `\fB\-\-listen\-control\fR`, `\fB\-\-config\fR`, "throw\\-away cluster", `xferd state restore [\-\-node NAME] DIR FILE`},
 		"man5/xferd.yaml.5": {"xferd.yaml", `  \- {path: /data, mode: rw}`, "#gossip: \"127.0.0.1:7442\""},
 	} {
 		b, err := os.ReadFile(filepath.Join(dir, page))

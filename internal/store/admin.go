@@ -12,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	bolt "go.etcd.io/bbolt"
 	"golang.org/x/sys/unix"
@@ -26,13 +25,21 @@ type Report struct {
 	Incarnation                uint64
 	Tables                     map[string]int // values in each
 	Logs                       int
+	Backup                     bool // it is one, and so has no logs
 	Problems                   []error
 }
 
-// Check reads all of a state directory that no daemon uses, and changes nothing
-// in it. The error is for what kept it from looking; what it found is in the
-// report.
+// Check reads all of a state directory that no daemon uses, or a backup, and
+// changes nothing in it. The error is for what kept it from looking; what it found
+// is in the report.
 func Check(ctx context.Context, dir string) (*Report, error) {
+	if st, err := os.Stat(dir); err == nil && st.Mode().IsRegular() {
+		r := &Report{Tables: make(map[string]int), Backup: true}
+		if _, err := r.database(ctx, dir, dir); err != nil {
+			r.Problems = append(r.Problems, err)
+		}
+		return r, ctx.Err()
+	}
 	s, err := attach(ctx, dir)
 	if err != nil {
 		return nil, err
@@ -44,31 +51,9 @@ func Check(ctx context.Context, dir string) (*Report, error) {
 			r.Problems = append(r.Problems, err)
 		}
 	}
-	note(checkPages(ctx, s.dbPath()))
-	if len(r.Problems) == 0 { // else bbolt must not map it
-		note(readDB(s.dbPath(), func(tx *bolt.Tx) error {
-			h, err := readHead(s.dbPath(), tx)
-			if err != nil {
-				return err
-			}
-			s.head, s.opt.NodeID = h, h.node
-			r.NodeID, r.Cluster, r.StateUUID, r.Format = h.node, h.cluster, h.uuid, h.format
-			r.CreatedBy, r.WrittenBy, r.Incarnation = h.createdBy, h.writtenBy, h.incarnation
-			if err := h.check(s.dir, Options{NodeID: h.node, Cluster: h.cluster}); err != nil {
-				return err
-			}
-			if err := checkRecords(ctx, s.dbPath(), tx); err != nil {
-				return err
-			}
-			return tx.ForEach(func(name []byte, b *bolt.Bucket) error {
-				if table, ok := strings.CutPrefix(string(name), tableSpace); ok {
-					a, _ := readTableSum(tx.Bucket(sumsBucket), table)
-					r.Tables[table] = int(a.count)
-				}
-				return nil
-			})
-		}))
-	}
+	h, err := r.database(ctx, s.dir, s.dbPath())
+	note(err)
+	s.head, s.opt.NodeID = h, h.node
 	err = s.eachLog(func(role Role, uid, name string) error {
 		r.Logs++
 		note(s.lookAt(role, uid, name, nil))
@@ -77,16 +62,62 @@ func Check(ctx context.Context, dir string) (*Report, error) {
 	return r, err
 }
 
-// attach locks an existing state directory for looking.
+// database reads all of a database, and returns its head as far as it got.
+func (r *Report) database(ctx context.Context, dir, path string) (h head, err error) {
+	if err := checkPages(ctx, path); err != nil {
+		return h, err // bbolt must not map it
+	}
+	return h, readDB(path, func(tx *bolt.Tx) (err error) {
+		if h, err = readHead(path, tx); err != nil {
+			return err
+		}
+		r.NodeID, r.Cluster, r.StateUUID, r.Format = h.node, h.cluster, h.uuid, h.format
+		r.CreatedBy, r.WrittenBy, r.Incarnation = h.createdBy, h.writtenBy, h.incarnation
+		if err := h.check(dir, Options{NodeID: h.node, Cluster: h.cluster}); err != nil {
+			return err
+		}
+		if err := checkRecords(ctx, path, tx); err != nil {
+			return err
+		}
+		return tx.ForEach(func(name []byte, _ *bolt.Bucket) error {
+			if table, ok := strings.CutPrefix(string(name), tableSpace); ok {
+				a, _ := readTableSum(tx.Bucket(sumsBucket), table)
+				r.Tables[table] = int(a.count)
+			}
+			return nil
+		})
+	})
+}
+
+// holdsState reports whether a directory has what a daemon makes in its state_dir.
+// A lock alone is nothing.
+func holdsState(dir string) bool {
+	for _, name := range []string{"state.db", "transfers"} {
+		if _, err := os.Lstat(filepath.Join(dir, name)); err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// attach locks an existing state directory for looking. In a directory that is none
+// it makes nothing.
 func attach(ctx context.Context, dir string) (*Store, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, fmt.Errorf("state directory %q: %w", dir, err)
 	}
-	if _, err := os.Stat(abs); err != nil {
+	if _, err := os.ReadDir(abs); err != nil {
 		return nil, fmt.Errorf("state directory: %w", err)
 	}
-	s := &Store{dir: abs, log: slog.New(slog.DiscardHandler), ops: realOps(false), failed: make(chan struct{})}
+	if !holdsState(abs) {
+		return nil, fmt.Errorf("%s is no state directory: it has no state.db and no transfers", abs)
+	}
+	return lockToLook(ctx, abs)
+}
+
+func lockToLook(ctx context.Context, abs string) (s *Store, err error) {
+	s = &Store{dir: abs, log: slog.New(slog.DiscardHandler), ops: realOps(false), failed: make(chan struct{})}
 	if s.lock, err = lockDir(ctx, abs); err != nil {
 		return nil, err
 	}
@@ -131,11 +162,9 @@ func (s *Store) lookAt(role Role, uid, name string, show func(off int64, typ uin
 	l := s.newLog(path, f)
 	l.look = true
 	if s.opt.NodeID == "" { // the head cannot be read: believe the log
-		b := make([]byte, maxHeader)
-		n, _ := f.ReadAt(b, 0)
-		if h, _, err := parseLogHeader(b[:n]); err == nil {
+		if node := logNode(path); node != "" {
 			defer func() { s.opt.NodeID = "" }()
-			s.opt.NodeID = h.node
+			s.opt.NodeID = node
 		}
 	}
 	if err := l.recover(role, uid, name); err != nil || show == nil {
@@ -251,97 +280,4 @@ func writeBackup(o *ops, tx *bolt.Tx, path string) error {
 		return fmt.Errorf("backup: %w", err)
 	}
 	return nil
-}
-
-// incarnationGap is added at a restore: whatever was granted after the backup
-// was made stays stale.
-const incarnationGap = 1 << 20
-
-// Restore puts a backup in the place of the database of a state directory that
-// no daemon uses, as a new state with an own uuid. What it makes gets the owner
-// of the directory: root may do it for a daemon that runs as another user. The database that was there
-// is kept beside it; its name is returned, "" where there was none.
-func Restore(ctx context.Context, path, dir string) (kept string, err error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", fmt.Errorf("restore: %w", err)
-	}
-	s, err := attach(ctx, dir)
-	if err != nil {
-		return "", err
-	}
-	defer s.lock.Close()
-	var h head
-	if err := checkPages(ctx, path); err != nil {
-		return "", err
-	}
-	if err := readDB(path, func(tx *bolt.Tx) (err error) {
-		if h, err = readHead(path, tx); err != nil {
-			return err
-		}
-		if err := h.check(path, Options{NodeID: h.node, Cluster: h.cluster}); err != nil {
-			return err
-		}
-		return checkRecords(ctx, path, tx)
-	}); err != nil {
-		return "", err
-	}
-	h.uuid = newUUID()
-	if checkPages(ctx, s.dbPath()) == nil { // what is there may be damaged
-		_ = readDB(s.dbPath(), func(tx *bolt.Tx) error {
-			old, err := readHead(s.dbPath(), tx)
-			h.incarnation = max(h.incarnation, old.incarnation)
-			return err
-		})
-	}
-	h.incarnation += incarnationGap
-	temp := s.dbPath() + ".new"
-	err = restoreTo(&s.ops, path, temp, &h)
-	if err == nil {
-		err = giveToOwner(s.dir, temp)
-	}
-	if err != nil {
-		return "", errors.Join(fmt.Errorf("restore: %w", err), os.RemoveAll(temp))
-	}
-	kept = s.dbPath() + ".before-restore-" + time.Now().UTC().Format("20060102T150405.000Z")
-	switch err := os.Link(s.dbPath(), kept); {
-	case errors.Is(err, fs.ErrNotExist):
-		kept = ""
-	case err != nil:
-		return "", fmt.Errorf("restore: %w", err)
-	}
-	if err := s.ops.publish(temp, s.dbPath()); err != nil {
-		return kept, fmt.Errorf("restore: %w", err)
-	}
-	return kept, nil
-}
-
-// restoreTo copies a backup to temp and gives the copy another head.
-func restoreTo(o *ops, path, temp string, h *head) error {
-	b, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer b.Close()
-	f, err := os.OpenFile(temp, os.O_RDWR|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(f, b)
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err != nil {
-		return err
-	}
-	return guard(temp, func() error {
-		db, err := bolt.Open(temp, 0o600, &bolt.Options{Timeout: time.Second, FreelistType: bolt.FreelistMapType})
-		if err != nil {
-			return openError(temp, err)
-		}
-		err = db.Update(h.write)
-		if cerr := db.Close(); err == nil {
-			err = cerr
-		}
-		return err
-	})
 }

@@ -62,10 +62,11 @@ func TestCheckDumpBackupRestore(t *testing.T) {
 	}
 	wantDamaged(t, r.Problems[0])
 	wantDamaged(t, Backup(t.Context(), dir, backup+"3"))
-	kept, err := Restore(t.Context(), backup, dir)
+	restored, err := Restore(t.Context(), backup, dir, "") // the log says whose it is
 	if err != nil {
 		t.Fatal(err)
 	}
+	kept := restored.Kept
 	if st, err := os.Stat(kept); err != nil || st.Size() != 5000 {
 		t.Errorf("the damaged database was not kept: %v", err)
 	}
@@ -85,12 +86,12 @@ func TestCheckDumpBackupRestore(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Restore(t.Context(), kept, dir); err == nil {
+	if _, err := Restore(t.Context(), kept, dir, ""); err == nil {
 		t.Error("a damaged backup was restored")
 	}
 	// The newer of two incarnations counts.
 	before := s.Incarnation()
-	if _, err := Restore(t.Context(), backup, dir); err != nil {
+	if _, err := Restore(t.Context(), backup, dir, ""); err != nil {
 		t.Fatal(err)
 	}
 	if s = mustOpen(t, dir); s.Incarnation() <= before {

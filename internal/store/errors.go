@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 )
 
 // ErrNoSpace says that the file system of the state directory has no room for
@@ -70,7 +71,10 @@ type DamagedError struct {
 	panicked bool // bbolt panicked, and may hold its locks for ever
 }
 
-func (e *DamagedError) Error() string {
+func (e *DamagedError) Error() string { return e.What() + "; " + e.Advice() }
+
+// What says what is wrong, without what to do.
+func (e *DamagedError) What() string {
 	at := ""
 	if e.Offset >= 0 {
 		at = fmt.Sprintf(" at offset %d", e.Offset)
@@ -82,8 +86,23 @@ func (e *DamagedError) Error() string {
 		}
 		why += e.Err.Error()
 	}
-	return fmt.Sprintf("state file %s is damaged%s: %s; keep the files, look with 'xferd state check' and 'xferd state dump', and put a backup in place with 'xferd state restore'",
-		e.Path, at, why)
+	return fmt.Sprintf("state file %s is damaged%s: %s", e.Path, at, why)
+}
+
+// OfLog reports whether it is the log of one transfer, and not the database. The
+// node can do without it, and no backup has it.
+func (e *DamagedError) OfLog() bool { return filepath.Ext(e.Path) == ".log" }
+
+// Advice says what is lost, and what to do.
+func (e *DamagedError) Advice() string {
+	const rest = "'xferd state dump --logs' shows what can be read"
+	switch {
+	case !e.OfLog():
+		return "keep the files, look with 'xferd state check' and 'xferd state dump', and put a backup in place with 'xferd state restore'"
+	case filepath.Base(filepath.Dir(e.Path)) == string(Owner):
+		return "only the list of what became of the entries of this one transfer is lost: files at the destination, its state and its counters are not, and no backup has this log; if the transfer is not over, cancel it and run the same command again; " + rest
+	}
+	return "only what this one transfer has noted of unfinished files is lost: files under their final names are whole, and no backup has this log; if the transfer is not over, cancel it and run the same command again; " + rest
 }
 
 func (e *DamagedError) Unwrap() error { return e.Err }

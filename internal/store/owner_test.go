@@ -31,7 +31,7 @@ func TestRestoreKeepsTheOwner(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 { // without and with a database that is kept
-		if _, err := Restore(t.Context(), backup, dir); err != nil {
+		if _, err := Restore(t.Context(), backup, dir, testOptions().NodeID); err != nil {
 			t.Fatal(err)
 		}
 	}
