@@ -76,7 +76,7 @@ func bench(ctx context.Context, o options) error {
 		case "regions":
 			err = regions(ctx, o)
 		case "posts":
-			err = withEnds(ctx, o, func(_ *cluster, ends [2]*client.Client) error { return preparedPosts(ctx, o, ends) })
+			err = withEnds(ctx, o, nil, func(_ *cluster, ends [2]*client.Client) error { return preparedPosts(ctx, o, ends) })
 		case "million":
 			err = million(ctx, o)
 		default:
