@@ -110,7 +110,8 @@ func TestNames(t *testing.T) {
 }
 
 // TestNamesWhileANodeIsDown: a transfer that was found is shown whoever is down;
-// only one that is to be changed has to be the only one for sure.
+// one that is to be changed has to be of the node that was asked, or the only one
+// for sure.
 func TestNamesWhileANodeIsDown(t *testing.T) {
 	done := transfer(nil)
 	done.State = xferv1.State_STATE_SUCCEEDED
@@ -124,7 +125,7 @@ func TestNamesWhileANodeIsDown(t *testing.T) {
 		{"transfers show nodes/-/transfers/new", 0, "nodes/n1/transfers/new"},
 		{"transfers show gone", 10, `no transfer "gone" was found, but n3 did not answer`},
 		{"transfers wait gone", 10, `no transfer "gone" was found, but n3 did not answer`},
-		{"transfers cancel new", 10, "give the whole name"},
+		{"transfers cancel new", 0, "n3 did not answer, so n1/new of the node that was asked is meant"},
 		{"transfers show nodes/-/transfers/a/b", 2, "write NODE/ID"},
 	} {
 		r := (&world{api: api}).run(t, c.line)

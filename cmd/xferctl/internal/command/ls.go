@@ -42,7 +42,9 @@ func (a *app) list(ctx context.Context, arg string, names bool) error {
 	if err != nil {
 		return err
 	}
-	files, err := collect(api.Files(ctx, p.Node, p.Path))
+	files, err := patiently(ctx, a, api, p.Node, func(ctx context.Context) ([]*xferv1.File, error) {
+		return collect(api.Files(ctx, p.Node, p.Path))
+	})
 	if is(err, xferv1.Reason_REASON_SOURCE_NOT_REGULAR) && !p.Slash { // no directory: show itself, as ls does
 		var f *xferv1.File
 		f, err = api.Stat(ctx, p.Node, p.Path, false)

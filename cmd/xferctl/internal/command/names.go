@@ -4,9 +4,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
-	"slices"
 	"strings"
-	"sync"
 
 	"github.com/xferd/xferd/api/client"
 	xferv1 "github.com/xferd/xferd/api/xfer/v1"
@@ -42,16 +40,18 @@ func shortName(name string) string {
 	return name
 }
 
-const nameUse = "A transfer is named nodes/NODE/transfers/ID, or NODE/ID for short, or by its ID\nalone: then all nodes are asked for it."
+const nameUse = "A transfer is named nodes/NODE/transfers/ID, or NODE/ID for short, or by its ID\nalone: then the server is asked for it, and all nodes that answer within 2 s. In scripts\nuse NODE/ID."
 
 // resolve returns the full name of a transfer that is to be changed. One of which
-// only the id is given must be the only one of that id for sure.
+// only the id is given must be the only one of that id, as far as nodes answer, and
+// one of another node than that which was asked for sure.
 func (a *app) resolve(ctx context.Context, api API, arg string) (string, error) {
 	return a.resolveFor(ctx, api, arg, true)
 }
 
 // resolveToLook is resolve for a transfer that is only looked at: one that was
-// found will do, whoever does not answer.
+// found will do, whoever does not answer, and that of the node which was asked
+// comes first.
 func (a *app) resolveToLook(ctx context.Context, api API, arg string) (string, error) {
 	return a.resolveFor(ctx, api, arg, false)
 }
@@ -70,62 +70,6 @@ func (a *app) resolveFor(ctx context.Context, api API, arg string, sure bool) (s
 		return "", err
 	}
 	return a.find(ctx, api, arg, sure)
-}
-
-// find asks every node that may answer for a transfer with that id. Where sure is
-// not set, those that do not answer matter only when nobody has it.
-func (a *app) find(ctx context.Context, api API, id string, sure bool) (string, error) {
-	nodes, err := api.ListNodes(ctx)
-	if err != nil {
-		return "", err
-	}
-	var left []string // they matter only when nobody has it
-	nodes = slices.DeleteFunc(nodes, func(n *xferv1.Node) bool {
-		gone := n.GetState() == xferv1.NodeState_NODE_STATE_LEFT
-		if gone {
-			left = append(left, nodeID(n))
-		}
-		return gone
-	})
-	names := make([]string, len(nodes))
-	errs := make([]error, len(nodes))
-	var wg sync.WaitGroup
-	slots := make(chan struct{}, 16)
-	for i, n := range nodes {
-		slots <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			t, err := api.Get(ctx, client.Name(nodeID(n), id))
-			if err != nil {
-				errs[i] = err
-				return
-			}
-			names[i] = t.GetName()
-		})
-	}
-	wg.Wait()
-	var found, silent []string
-	for i, n := range nodes {
-		switch {
-		case names[i] != "":
-			found = append(found, names[i])
-		case is(errs[i], xferv1.Reason_REASON_TRANSFER_NOT_FOUND):
-		default:
-			silent = append(silent, nodeID(n))
-		}
-	}
-	switch {
-	case len(found) == 1 && (!sure || len(silent) == 0):
-		return found[0], nil
-	case len(found) > 1:
-		return "", exit.Usagef("%q is the id of several transfers: %s; name the one that is meant", id, strings.Join(found, ", "))
-	case len(found) == 1:
-		return "", exit.With(exit.Unavailable, fmt.Errorf("%s has the id %q, but whether others have it too is not known, since %s did not answer; give the whole name", found[0], id, strings.Join(silent, ", ")))
-	case len(silent)+len(left) > 0:
-		silent = append(silent, left...)
-		return "", exit.With(exit.Unavailable, fmt.Errorf("no transfer %q was found, but %s did not answer", id, strings.Join(silent, ", ")))
-	}
-	return "", exit.With(exit.NotFound, fmt.Errorf("no node has a transfer %q; list the ones there are: xferctl transfers ls", id))
 }
 
 func nodeID(n *xferv1.Node) string { return strings.TrimPrefix(n.GetName(), "nodes/") }

@@ -29,7 +29,9 @@ func (a *app) statCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			f, err := api.Stat(ctx, ps[0].Node, ps[0].Path, follow)
+			f, err := patiently(ctx, a, api, ps[0].Node, func(ctx context.Context) (*xferv1.File, error) {
+				return api.Stat(ctx, ps[0].Node, ps[0].Path, follow)
+			})
 			if err != nil {
 				return err
 			}

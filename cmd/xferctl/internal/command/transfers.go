@@ -31,7 +31,7 @@ func (a *app) transfersCmd() *cobra.Command {
 
 // steer does one call for each transfer named, and prints what they are then.
 // All are tried; the exit code is that of the first failure.
-func (a *app) steer(ctx context.Context, args []string, call func(api API, name string) (*xferv1.Transfer, error)) error {
+func (a *app) steer(ctx context.Context, args []string, call func(ctx context.Context, api API, name string) (*xferv1.Transfer, error)) error {
 	api, err := a.server(ctx)
 	if err != nil {
 		return err
@@ -42,7 +42,8 @@ func (a *app) steer(ctx context.Context, args []string, call func(api API, name 
 		name, err := a.resolve(ctx, api, arg)
 		if err == nil {
 			var t *xferv1.Transfer
-			if t, err = call(api, name); err == nil {
+			t, err = patiently(ctx, a, api, ownerOf(name), func(ctx context.Context) (*xferv1.Transfer, error) { return call(ctx, api, name) })
+			if err == nil {
 				done = append(done, t)
 				continue
 			}

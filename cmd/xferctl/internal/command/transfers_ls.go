@@ -111,7 +111,7 @@ func (a *app) listTransfers(ctx context.Context, l *listFlags) error {
 	if err != nil {
 		return err
 	}
-	list, err := api.List(ctx, &xferv1.ListTransfersRequest{Parent: parent, Filter: filter, Incoming: l.incoming, PageSize: 1000})
+	list, err := a.listOf(ctx, api, l.node, &xferv1.ListTransfersRequest{Parent: parent, Filter: filter, Incoming: l.incoming, PageSize: 1000})
 	if err != nil {
 		return err
 	}

@@ -65,7 +65,7 @@ entries are one JSON object per line, with -o yaml one item of a list per line.
 }
 
 func (a *app) showTransfer(ctx context.Context, api API, name string) error {
-	t, err := api.Get(ctx, name)
+	t, err := a.get(ctx, api, name)
 	if err != nil {
 		return err
 	}

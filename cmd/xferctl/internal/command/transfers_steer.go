@@ -27,7 +27,7 @@ exits with 13.
 		Example: "  xferctl transfers cancel n1/nightly-17\n  xferctl transfers cancel --purge n1/nightly-17",
 		Args:    between(1, noLimit, "at least one TRANSFER"),
 		RunE: a.do(func(ctx context.Context, args []string) error {
-			return a.steer(ctx, args, func(api API, name string) (*xferv1.Transfer, error) {
+			return a.steer(ctx, args, func(ctx context.Context, api API, name string) (*xferv1.Transfer, error) {
 				return api.Cancel(ctx, name, purge)
 			})
 		}),
@@ -45,7 +45,7 @@ func (a *app) transfersPauseCmd() *cobra.Command {
 		Example: "  xferctl transfers pause n1/nightly-17",
 		Args:    between(1, noLimit, "at least one TRANSFER"),
 		RunE: a.do(func(ctx context.Context, args []string) error {
-			return a.steer(ctx, args, func(api API, name string) (*xferv1.Transfer, error) { return api.Pause(ctx, name) })
+			return a.steer(ctx, args, func(ctx context.Context, api API, name string) (*xferv1.Transfer, error) { return api.Pause(ctx, name) })
 		}),
 		ValidArgsFunction: a.completeLive,
 	}
@@ -59,7 +59,9 @@ func (a *app) transfersResumeCmd() *cobra.Command {
 		Example: "  xferctl transfers resume n1/nightly-17",
 		Args:    between(1, noLimit, "at least one TRANSFER"),
 		RunE: a.do(func(ctx context.Context, args []string) error {
-			return a.steer(ctx, args, func(api API, name string) (*xferv1.Transfer, error) { return api.Resume(ctx, name) })
+			return a.steer(ctx, args, func(ctx context.Context, api API, name string) (*xferv1.Transfer, error) {
+				return api.Resume(ctx, name)
+			})
 		}),
 		ValidArgsFunction: a.completeLive,
 	}
@@ -76,7 +78,9 @@ posted is answered. A cancel ends them too, in the middle of a post.
 		Example: "  xferctl transfers finish n1/halo-left",
 		Args:    between(1, noLimit, "at least one TRANSFER"),
 		RunE: a.do(func(ctx context.Context, args []string) error {
-			return a.steer(ctx, args, func(api API, name string) (*xferv1.Transfer, error) { return api.FinishPosts(ctx, name) })
+			return a.steer(ctx, args, func(ctx context.Context, api API, name string) (*xferv1.Transfer, error) {
+				return api.FinishPosts(ctx, name)
+			})
 		}),
 		ValidArgsFunction: a.completeLive,
 	}

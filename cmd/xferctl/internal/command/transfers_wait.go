@@ -43,16 +43,19 @@ func (a *app) wait(ctx context.Context, args []string, timeout time.Duration) er
 	if err != nil {
 		return err
 	}
-	names := make([]string, len(args))
-	for i, arg := range args {
-		if names[i], err = a.resolveToLook(ctx, api, arg); err != nil {
-			return err
-		}
-	}
 	if timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, timeout, errWaitTimeout)
 		defer cancel()
+	}
+	names := make([]string, len(args))
+	for i, arg := range args {
+		if names[i], err = a.resolveToLook(ctx, api, arg); err != nil {
+			if errors.Is(context.Cause(ctx), errWaitTimeout) {
+				err = exit.With(exit.WaitTimeout, fmt.Errorf("%s was not found within %s: not all nodes answer; NODE/ID needs no search", arg, timeout))
+			}
+			return err
+		}
 	}
 	signals, stop := a.env.Signals()
 	defer stop()
