@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"errors"
 	"strconv"
 	"testing"
 
@@ -47,12 +48,21 @@ func cmdPost(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// Either node dies between the posts of a program, and in the middle of one, and comes
-// back: the transfer goes on, and what the program posted arrives.
+// Either node dies or is stopped between the posts of a program, or in the middle of
+// one, and comes back: the transfer goes on, and what the program posted arrives.
 func TestNodeDiesUnderPosts(t *testing.T) {
 	t.Parallel()
-	for i, what := range []string{"owner", "target"} {
-		t.Run(what, func(t *testing.T) {
+	for _, tt := range []struct {
+		what string
+		node int
+		down func(d *daemon) error
+	}{
+		{"owner", 0, func(d *daemon) error { d.kill(); return nil }},
+		{"target", 1, func(d *daemon) error { d.kill(); return nil }},
+		{"owner is stopped", 0, (*daemon).stop},
+		{"target is stopped", 1, (*daemon).stop},
+	} {
+		t.Run(tt.what, func(t *testing.T) {
 			t.Parallel()
 			c, f := useFarm(t, 2)
 			const size = 1 << 20
@@ -100,8 +110,8 @@ func TestNodeDiesUnderPosts(t *testing.T) {
 			}
 			killed := make(chan error, 1)
 			go func() {
-				f.daemons[i].kill()
-				killed <- f.up(f.daemons[i])
+				err := tt.down(f.daemons[tt.node])
+				killed <- errors.Join(err, f.up(f.daemons[tt.node]))
 			}()
 			for n := uint64(3); ; n++ {
 				post(n)
