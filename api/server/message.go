@@ -30,9 +30,6 @@ func transferOut(t *transfer.Transfer, full bool) *xferv1.Transfer {
 		EndTime:             timeOut(t.Ended),
 		Counters:            countersOut(t),
 		DataPath:            dataPathOut(&t.Path),
-		WaitingReason:       string(t.WaitingReason),
-		WaitingDetail:       text(t.WaitingDetail),
-		NextAttemptTime:     timeOut(t.NextAttempt),
 		Error:               errorOut(t.Err),
 		RetryOf:             t.RetryOf,
 		ResolvedDestination: bytesOut(t.Resolved),
@@ -40,6 +37,9 @@ func transferOut(t *transfer.Transfer, full bool) *xferv1.Transfer {
 		ContentDigest:       bytesOut(t.Content),
 		CancelledBy:         text(t.CancelledBy),
 		Posts:               postsOut(t),
+	}
+	if t.State != transfer.StatePaused && !t.State.Terminal() { // what it waited for is not waited for any more
+		m.WaitingReason, m.WaitingDetail, m.NextAttemptTime = string(t.WaitingReason), text(t.WaitingDetail), timeOut(t.NextAttempt)
 	}
 	if t.Generation != 0 {
 		m.Generation = new(t.Generation)

@@ -180,7 +180,8 @@ func (f *follower) run(ctx context.Context) {
 // tell passes a message of the owner on, after the news that it is back.
 func (f *follower) tell(ctx context.Context, m *xferv1.WatchTransfersResponse) error {
 	if f.lost || f.again {
-		back := &xferv1.OwnerReturned{Node: string(f.node), FromBeginning: f.again}
+		// One that was away when the watch began tells all that it remembers as well.
+		back := &xferv1.OwnerReturned{Node: string(f.node), FromBeginning: f.again || f.token == ""}
 		if err := f.send(ctx, &xferv1.WatchTransfersResponse{Event: &xferv1.WatchTransfersResponse_OwnerReturned{OwnerReturned: back}}); err != nil {
 			return err
 		}

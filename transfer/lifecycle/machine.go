@@ -94,8 +94,16 @@ func next(from transfer.State, on event, result transfer.State) (transfer.State,
 	}
 	return from, &transfer.Error{
 		Reason: transfer.BadState, Side: transfer.SideOwner,
-		Err: fmt.Errorf("cannot %s a transfer that is %s", on, from),
+		Err: fmt.Errorf("cannot %s a transfer that is %s", on, from), Hint: untilThen(from, on),
 	}
+}
+
+// untilThen says what to wait for before the same can be asked again.
+func untilThen(from transfer.State, on event) string {
+	if on == evResume && from == transfer.StatePausing {
+		return "it can be resumed when it is PAUSED: look with «xferctl transfers show», which says what it waits for"
+	}
+	return ""
 }
 
 // follow returns the event that a failed attempt is, in the state that was asked

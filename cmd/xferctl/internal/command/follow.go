@@ -279,6 +279,9 @@ func (f *follower) cancelled(why string) error {
 
 // detached is the error when xferctl leaves and the transfer goes on.
 func (f *follower) detached(code int) error {
+	if s := f.last.GetState(); s == xferv1.State_STATE_PAUSED || s == xferv1.State_STATE_PAUSING {
+		return exit.With(code, fmt.Errorf("the transfer is paused, and goes on after: xferctl transfers resume %s", shortName(f.name)))
+	}
 	return exit.With(code, fmt.Errorf("the transfer goes on: %s", f.name))
 }
 

@@ -134,6 +134,9 @@ func summary(t *xferv1.Transfer, verbose bool) []string {
 		return append(out, "  this was a dry run: nothing was changed")
 	}
 	bytes := fmt.Sprintf("  bytes:      %s moved of %s in all files, in %s", show.Size(moved), show.Size(c.GetBytesTotal()), show.Elapsed(took))
+	if t.GetSpec().GetPrepared() {
+		bytes = fmt.Sprintf("  bytes:      %s moved of %s in all posts, in %s", show.Size(moved), show.Size(c.GetBytesTotal()), show.Elapsed(took))
+	}
 	if more := moved - c.GetBytesTotal(); more > 0 && c.GetTotalKnown() {
 		bytes += ", " + show.Size(more) + " of it sent again"
 	}
@@ -172,6 +175,8 @@ func regionLine(t *xferv1.Transfer, to string) string {
 	switch {
 	case t.GetSpec().GetDryRun():
 		return to + " would be written"
+	case t.GetSpec().GetPrepared() && t.GetPosts().GetDone() == 0:
+		return to + " not written by a post"
 	case t.Generation != nil:
 		return fmt.Sprintf("%s written, generation %d", to, t.GetGeneration())
 	case t.GetState() == xferv1.State_STATE_SUCCEEDED:

@@ -80,6 +80,13 @@ func (a *app) printSteered(ts []*xferv1.Transfer) error {
 
 func stateCell(t *xferv1.Transfer) show.Cell {
 	c := show.Cell{Text: stateText(t)}
+	switch r := t.GetWaitingReason(); {
+	case r == "":
+	case r == xferv1.Reason_REASON_OWNER_UNREACHABLE.Name(): // as a target tells it
+		c.Text = "ORPHANED"
+	default:
+		c.Text += " (waits: " + show.Name(r) + ")"
+	}
 	switch t.GetState() {
 	case xferv1.State_STATE_SUCCEEDED:
 		c.Color = show.Green

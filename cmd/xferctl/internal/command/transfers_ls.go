@@ -81,7 +81,12 @@ func (a *app) transfersLsCmd() *cobra.Command {
 		Short: "List transfers",
 		Long: `List transfers of all nodes, by node and time of submission. They are remembered
 for 30 days. Where a node did not answer, its transfers are missing: then there is
-a warning and exit code 5.`,
+a warning and exit code 5.
+
+One that runs and cannot go on has the reason behind its state: "RUNNING (waits:
+PEER_UNREACHABLE)". With --incoming, ORPHANED is one whose owner is not heard of: it
+holds its destination until the owner returns, times.orphan_ttl of the target is over,
+or it is abandoned.`,
 		Example: "  xferctl transfers ls --active\n  xferctl transfers ls --node n1 --state failed,partially_succeeded\n  xferctl transfers ls --label job=nightly -o json",
 		Args:    between(0, 0, "only flags"),
 		RunE:    a.do(func(ctx context.Context, _ []string) error { return a.listTransfers(ctx, &l) }),

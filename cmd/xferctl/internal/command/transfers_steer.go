@@ -39,9 +39,15 @@ exits with 13.
 
 func (a *app) transfersPauseCmd() *cobra.Command {
 	return &cobra.Command{
-		Use:     "pause TRANSFER...",
-		Short:   "Pause transfers until they are resumed",
-		Long:    "Pause transfers until they are resumed. They keep their place at the destination,\nso that no other transfer can write there meanwhile.\n\n" + nameUse,
+		Use:   "pause TRANSFER...",
+		Short: "Pause transfers until they are resumed",
+		Long: `Pause transfers until they are resumed. They keep their place at the destination,
+so that no other transfer can write there meanwhile. The answer comes before the
+end: a transfer is PAUSING until what is under way is stored at the target, which
+takes as long as state_dir there is full (STATE_NO_SPACE). It can be resumed when it
+is PAUSED.
+
+` + nameUse,
 		Example: "  xferctl transfers pause n1/nightly-17",
 		Args:    between(1, noLimit, "at least one TRANSFER"),
 		RunE: a.do(func(ctx context.Context, args []string) error {

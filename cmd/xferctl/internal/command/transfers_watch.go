@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -176,7 +177,11 @@ func watchLine(t *xferv1.Transfer) string {
 	case t.GetError() != nil:
 		l += "  " + show.Name(errorText(t.GetError()))
 	case t.GetWaitingReason() != "":
-		l += "  waits: " + show.Name(t.GetWaitingDetail()+" ("+t.GetWaitingReason()+")")
+		detail, reason := t.GetWaitingDetail(), "("+t.GetWaitingReason()+")"
+		if !strings.Contains(detail, reason) {
+			detail = strings.TrimSpace(detail + " " + reason)
+		}
+		l += "  waits: " + show.Name(detail)
 	}
 	return l
 }

@@ -40,6 +40,9 @@ func (f *follower) newsOfWaiting(t *xferv1.Transfer) {
 	if before == "" {
 		f.waitsSince = now
 	}
+	if reason == "" && (t.GetState() == xferv1.State_STATE_PAUSED || t.GetState() == xferv1.State_STATE_PAUSING) {
+		return // it does not go on
+	}
 	tell := !f.quiet && !f.a.flags.quiet && !(f.progress && f.a.env.Terminal(f.a.env.Stderr))
 	switch {
 	case f.events() && reason != "":

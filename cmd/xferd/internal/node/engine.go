@@ -90,7 +90,7 @@ func (e *engine) incoming(in *receiver.IncomingTransfer) transfer.Transfer {
 		t.State = transfer.StatePaused
 	case !in.Running:
 		t.WaitingReason = transfer.OwnerUnreachable
-		t.WaitingDetail = "no edge of the owner since " + in.OwnerLost.Format("15:04:05")
+		t.WaitingDetail = fmt.Sprintf("nothing was heard from its owner %s since %s", in.Owner, in.OwnerLost.Format("15:04:05"))
 	}
 	return t
 }
