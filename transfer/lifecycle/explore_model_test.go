@@ -20,6 +20,7 @@ type rules struct {
 	keepStrays  bool // a restart does not look for temps
 	cancelsLate bool // a cancel leaves the lock
 	cancelWins  bool // a cancel counts, whatever the target had done before
+	leavesWhole bool // a cancel counts over a complete tree
 	losesDirs   bool // who goes on with a partial does not know that its directories were made
 }
 

@@ -59,7 +59,7 @@ func (m *model) ownerRuns(w world, yield yield) {
 	case w.left.ownerDeaths > 0:
 		to := w
 		to.left.ownerDeaths--
-		to.seen.told = false // it was not in a record
+		to.seen.told, to.seen.came = false, 0 // it was not in a record
 		to.owner = ownerSide{stored: o.stored, uid: o.uid, disk: o.disk}
 		yield("the owner dies", to)
 	}
@@ -234,6 +234,7 @@ func (m *model) edgeRuns(w world, yield yield) {
 // lost ends an attempt by its stream.
 func (m *model) lost(w *world) {
 	a := &w.owner.try
+	w.seen.came = 0
 	switch a.phase {
 	case aborting:
 		a.end = endedStopped // the target confirmed nothing

@@ -15,6 +15,7 @@ func (m *model) targetRuns(w world, yield yield) {
 		to := w
 		to.left.targetDeaths--
 		to.target.up, to.target.edge = false, edgeSide{}
+		to.seen.came = 0
 		yield("the target dies", to)
 	}
 	if t.edge.phase == noEdge {
@@ -28,6 +29,7 @@ func (m *model) targetRuns(w world, yield yield) {
 			to.left.cuts--
 		}
 		to.target.edge.phase, to.target.edge.how = resting, howLost
+		to.seen.came = 0
 		yield("the target loses the stream", to)
 	}
 	switch t.edge.phase {
@@ -67,6 +69,9 @@ func (m *model) publish(w world, yield yield) {
 		n.entry = renamed
 		to.final, to.temp = w.temp.ext, file{}
 		to.seen.file = true
+		if a := &w.owner.try; a.epoch == e.epoch && a.phase < releasing { // it is going to hear of it
+			to.seen.came = e.epoch
+		}
 		to.seen.stole = to.seen.stole || w.stranger == strangerHolds || w.stranger == strangerPublished
 		yield("rename", to)
 	case renamed:
@@ -90,6 +95,11 @@ func (m *model) end(w world, yield yield) {
 	n := &t.edge
 	switch e.phase {
 	case resting:
+		if e.entry == answered && (e.how == howCancelled || e.how == howPurged) && !m.leavesWhole {
+			n.how = howFinished
+			yield("nothing is left to stop: it comes to its end", to)
+			return
+		}
 		if w.temp.on && w.temp.ext != [2]uint8{} && e.how != howFinished && e.how != howPurged {
 			to.part = w.temp
 			to.part.made = t.made || w.part.made
@@ -110,6 +120,7 @@ func (m *model) end(w world, yield yield) {
 		case howLost:
 			*n = edgeSide{}
 		case howPaused:
+			to.seen.came = 0 // a cancel of what was paused looks no further
 			m.over(&to)
 		default:
 			n.phase = removing
@@ -264,6 +275,9 @@ func (m *model) told(to *world, g message) {
 	case mFinish:
 		e.how = howFinishing
 	case mAbort:
+		if e.how == howFinishing && transfer.End(g.arg) != transfer.EndPause && !m.leavesWhole {
+			return // it comes too late
+		}
 		e.phase = resting
 		e.how = map[transfer.End]uint8{transfer.EndPause: howPaused, transfer.EndCancel: howCancelled, transfer.EndPurge: howPurged}[transfer.End(g.arg)]
 	}

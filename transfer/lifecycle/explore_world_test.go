@@ -187,6 +187,7 @@ type history struct {
 	fresh bool  // the directory was not there before
 	stole bool  // it was renamed while the stranger held the destination
 	told  bool  // the owner was told that all was done, and lives
+	came  uint8 // the epoch that brought the file under its name, while nobody died and every word was heard
 }
 
 type message struct{ kind, epoch, number, arg uint8 }
@@ -280,6 +281,8 @@ func check(w *world) error {
 		return errors.New("P2: SUCCEEDED, and nothing was published")
 	case w.seen.told && shown == transfer.StateCancelled:
 		return errors.New("P6: CANCELLED, and the target had said that all was done")
+	case w.seen.came != 0 && w.seen.came == o.disk.epoch && shown == transfer.StateCancelled:
+		return errors.New("P6: CANCELLED over a complete tree")
 	case idleTarget && w.temp.on:
 		return errors.New("a temporary file that nobody has a record of")
 	}

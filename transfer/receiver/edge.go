@@ -231,7 +231,7 @@ func (e *edge) serve(link transfer.OwnerLink, opened *transfer.Opened) error {
 	end := l.run()
 	ended := make(chan struct{})
 	side.Go(func() { e.answerPings(inbox, ended) })
-	final := e.end(end)
+	final := e.end(&end)
 	close(ended)
 
 	if final != nil {

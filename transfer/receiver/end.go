@@ -10,14 +10,18 @@ import (
 
 // end brings the edge to rest and leaves the destination as the ending asks. It
 // returns the last message to the owner, nil where there is none to hear it.
-func (e *edge) end(end ending) *transfer.Finished {
+func (e *edge) end(end *ending) *transfer.Finished {
 	ctx := context.WithoutCancel(e.ctx)
 	e.rest()
 	e.fence()
 	e.work.stop()
 	// What is complete is published when nobody said that it is not wanted, and
 	// there is time for it.
-	e.pub.stop(end.how == endCancelled || end.how == endPurged || errors.Is(end.err, errClosed))
+	unwanted := end.how == endCancelled || end.how == endPurged
+	e.pub.stop(unwanted || errors.Is(end.err, errClosed))
+	if unwanted && end.err == nil && e.allUnder() {
+		e.completes(end)
+	}
 	final := end.finished
 	if final == nil && end.how != endLost {
 		final = &transfer.Finished{}
@@ -43,6 +47,24 @@ func (e *edge) end(end ending) *transfer.Finished {
 	e.mu.Unlock()
 	e.r.unclaim(claims...)
 	return final
+}
+
+// allUnder says whether nothing is left to stop: every entry has its result, and what
+// remains removes nothing. What was at its point of decision when the owner's cancel
+// came may have been the last.
+func (e *edge) allUnder() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.scanned != nil && e.outstanding == 0 && !e.opt.Delete && !e.opt.DryRun
+}
+
+// completes brings a transfer to its end that a cancel came too late for: it must not be
+// told as cancelled when its tree is complete (P6).
+func (e *edge) completes(end *ending) {
+	fin := e.finish(e.ctx)
+	if fin.Complete = e.ctx.Err() == nil; fin.Complete {
+		end.how, end.finished = endFinished, fin
+	}
 }
 
 // leaveBehind keeps or removes temps, directories and the lock.

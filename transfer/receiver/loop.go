@@ -163,6 +163,9 @@ func (l *loop) handle(m transfer.ToTarget) *ending {
 		return l.startFinish()
 	case *transfer.Abort:
 		l.log.Info("owner ends the edge", "end", m.End)
+		if l.finishing != nil && m.End != transfer.EndPause && l.allUnder() {
+			return nil // it comes too late: the end is under way
+		}
 		switch m.End {
 		case transfer.EndPause:
 			return &ending{how: endPaused}

@@ -30,6 +30,7 @@ type publisher struct {
 	queue  []*file
 	busy   int  // publishers that have a batch
 	closed bool // take nothing more
+	drop   bool // publish nothing more but what is decided
 }
 
 func newPublisher(e *edge) *publisher {
@@ -125,17 +126,24 @@ func (p *publisher) idle() {
 	}
 }
 
-// stop ends the publishers and waits for them. With drop, what has not begun is
+// stop ends the publishers and waits for them. With drop, what is not decided is
 // left as it is; otherwise it is published first.
 func (p *publisher) stop(drop bool) {
 	p.mu.Lock()
 	if drop {
 		p.queue = nil
 	}
-	p.closed = true
+	p.closed, p.drop = true, drop
 	p.mu.Unlock()
 	p.cond.Broadcast()
 	p.wg.Wait()
+}
+
+// dropping says that nothing is to be published that is not decided.
+func (p *publisher) dropping() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.drop
 }
 
 // item is an entry in a batch.
@@ -151,12 +159,13 @@ type item struct {
 // those that it returns: they failed in a way that a fresh attempt may mend.
 func (e *edge) publishBatch(files []*file) (failed []failedFile) {
 	items := make([]item, len(files))
+	unwanted := false
 	defer func() {
 		for i := range items {
 			if items[i].dir.Dir != nil {
 				items[i].dir.Close()
 			}
-			if t := items[i].temp; t != nil {
+			if t := items[i].temp; t != nil && !unwanted {
 				_ = t.close()
 			}
 		}
@@ -184,6 +193,11 @@ func (e *edge) publishBatch(files []*file) (failed []failedFile) {
 	failpoint.Hit("receiver/files-synced")
 	if e.opt.Verify == transfer.VerifyMedia {
 		e.eachItem(items, transfer.PhaseVerify, e.readMedia)
+	}
+	// The last look: from here on the files of the batch are decided.
+	if unwanted = e.pub.dropping(); unwanted {
+		e.leaveBatch(items)
+		return nil
 	}
 	if e.opt.durable() {
 		if err := e.journalCommitting(items); err != nil {
@@ -288,6 +302,19 @@ func (e *edge) removeFailed(items []item) {
 		}
 		if err := it.dir.Unlink(it.temp.name); err != nil && !fsMissing(err) {
 			e.log.Warn("temporary file stays", "dir", it.dir.Path(), "name", it.temp.name, "error", err)
+		}
+	}
+}
+
+// leaveBatch gives a batch up whose transfer was cancelled. The end of the edge looks
+// after its temps: they are kept as partials, or removed.
+func (e *edge) leaveBatch(items []item) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for i := range items {
+		if it := &items[i]; it.task == taskMeta && it.temp != nil {
+			_ = it.temp.close() // it was changed in place
+			it.temp = nil
 		}
 	}
 }

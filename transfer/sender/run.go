@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	// stopGrace is how long chunks on their way may take to arrive after Stop.
-	stopGrace = 5 * time.Second
+	// pauseGrace is how long chunks on their way may take to arrive before a pause.
+	pauseGrace = time.Second
 	// abortGrace is how long the target may be silent after an Abort, and
 	// abortMost how long it may take to end: it publishes what is complete, and
 	// syncs, beside all others that end with it.
@@ -219,9 +219,14 @@ func (e *Edge) finish(m *transfer.Finished) {
 	e.summary.Deleted, e.summary.TargetErr, e.summary.TargetStats, e.summary.Checked = m.Deleted, m.Err, m.Stats, m.Checked
 }
 
-// halt lets the chunks on their way arrive.
+// halt lets the chunks on their way arrive before a pause, for a moment: at a limited
+// rate they may take long, and their bytes go again then. A cancel does not wait for
+// them, since a file that they complete would be published.
 func (e *Edge) halt(ctx context.Context, moved <-chan struct{}) error {
-	if _, err := awaitFor(ctx, moved, stopGrace); err != nil {
+	if e.end != transfer.EndPause {
+		return errStopped
+	}
+	if _, err := awaitFor(ctx, moved, pauseGrace); err != nil {
 		e.log.Debug("stopped while the edge fails", "err", err)
 	}
 	return errStopped

@@ -240,9 +240,9 @@ func New(cfg Config, job Job, link transfer.TargetLink, obs Observer) *Edge {
 	return e
 }
 
-// Stop asks Run to end the edge at a chunk boundary, leaving the destination as
-// end says. It returns at once; Run then returns an Error with reason Cancelled.
-// The first call counts.
+// Stop asks Run to end the edge, leaving the destination as end says: at once, or to
+// pause at a chunk boundary if that comes soon. It returns at once; Run then returns an
+// Error with reason Cancelled. The first call counts.
 func (e *Edge) Stop(end transfer.End) {
 	e.stopOnce.Do(func() {
 		e.end = end

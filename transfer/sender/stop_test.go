@@ -39,10 +39,36 @@ func TestStop(t *testing.T) {
 			t.Errorf("%d extents were sent after the stop", n)
 		}
 		for key, n := range r.target.tries {
-			if r.target.sent[key] != n {
+			if r.target.sent[key] != n && end == transfer.EndPause {
 				t.Errorf("extent %v did not arrive: not a chunk boundary", key)
 			}
 		}
+	}
+}
+
+// TestP6StopWhileExtentsCrawl: at a limited rate the extents under way may take long. A
+// cancel does not wait for them, and a pause not much.
+func TestP6StopWhileExtentsCrawl(t *testing.T) {
+	for end, most := range map[transfer.End]time.Duration{transfer.EndPause: time.Second, transfer.EndCancel: 0, transfer.EndPurge: 0} {
+		bubble.Test(t, func(t *testing.T) {
+			told := make(chan struct{})
+			r := newRig(t, map[string]int{"big": 60 * mib}, func(r *rig) {
+				r.target.ending = func() { close(told) }
+			})
+			var asked time.Time
+			onExtent(r, 3, func() {
+				asked = time.Now()
+				r.edge.Stop(end)
+				<-told
+				if d := time.Since(asked); d > most {
+					t.Errorf("end %v is told after %v", end, d)
+				}
+			})
+			r.fails(transfer.Cancelled)
+			if got := aborts(r); len(got) != 1 || got[0] != end {
+				t.Errorf("aborts %v, want %v", got, end)
+			}
+		})
 	}
 }
 
@@ -102,7 +128,7 @@ func TestStopOfATargetThatDoesNotAnswer(t *testing.T) {
 		}()
 		start := time.Now()
 		r.fails(transfer.Cancelled)
-		if d := time.Since(start); d > time.Second+stopGrace+abortGrace {
+		if d := time.Since(start); d > time.Second+abortGrace+abortPing {
 			t.Errorf("took %v", d)
 		}
 	})
