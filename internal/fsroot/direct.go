@@ -13,8 +13,8 @@ const DirectUnit = 4096
 // system; ErrUnsupported where the file system cannot. Read with PreadDirect
 // then.
 func (f *File) Direct() error {
-	if err := unix.Fadvise(f.fd, 0, 0, unix.FADV_DONTNEED); err != nil {
-		return f.where.fail("drop the cache of", err)
+	if err := f.Uncache(); err != nil {
+		return err
 	}
 	flags, err := unix.FcntlInt(uintptr(f.fd), unix.F_GETFL, 0)
 	if err == nil {
@@ -24,6 +24,12 @@ func (f *File) Direct() error {
 		err = ErrUnsupported
 	}
 	return f.where.wrap("read directly from", err)
+}
+
+// Uncache asks the kernel to forget the pages of the file that are written, so that what
+// is read next is what lies below the file system. It need not do so.
+func (f *File) Uncache() error {
+	return f.where.wrap("drop the cache of", unix.Fadvise(f.fd, 0, 0, unix.FADV_DONTNEED))
 }
 
 // PreadDirect is Pread after Direct. b is of whole DirectUnits, as is off. Less

@@ -113,5 +113,12 @@ func (f *File) Pwrite(b []byte, off int64) error {
 // without them.
 func (f *File) Sync() error { return f.where.wrap("fsync", unix.Fsync(f.fd)) }
 
+// Written waits for bytes that are on their way to the device, without sending any,
+// and returns an error of those that were written since the file was opened; like Sync
+// it tells one once. It does not flush the device. sync_file_range(2).
+func (f *File) Written() error {
+	return f.where.wrap("sync_file_range", unix.SyncFileRange(f.fd, 0, 0, unix.SYNC_FILE_RANGE_WAIT_BEFORE))
+}
+
 // SyncData is Sync without the metadata that reading does not need.
 func (f *File) SyncData() error { return f.where.wrap("fdatasync", unix.Fdatasync(f.fd)) }

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -103,6 +104,131 @@ func TestP1P2SyncFailsAndThenDoesNot(t *testing.T) {
 	}
 	c.ok(t, "cp", "n1:"+src, "n2:"+disk+"/dst")
 	equal(t, src, filepath.Join(disk, "dst"))
+}
+
+// Many small files are synced in batches, each with one sync of the file system. The one
+// that asks first is told of the error of another's file, which then is the only one that
+// does not know. It is asked by itself.
+func TestP1P2SyncOfABatchTakesTheErrorOfAnother(t *testing.T) {
+	t.Parallel()
+	c, f := useFarm(t, 2)
+	src, disk := filepath.Join(f.daemons[0].data, "src"), filepath.Join(f.daemons[1].data, "disk")
+	const files, size, room = 1500, 20000, 6 << 20
+	full, grow := fullDisk(t, disk, files)
+	tree := newTree(t, src)
+	for i := range files {
+		tree.file(fmt.Sprintf("f%d", i), size)
+	}
+	full(room)
+	r := c.run(t, "cp", "n1:"+src, "n2:"+disk+"/dst", "-o", "json")
+	end, err := endEvent(r.stdout)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, r)
+	}
+	tr := c.get(t, end["name"].(string))
+	if tr.GetState() == xferv1.State_STATE_SUCCEEDED || r.code == 0 {
+		t.Errorf("%d files of %d bytes were told to be on a disk of %d", files, size, room)
+	}
+	grow()
+	there, bad := int64(0), 0
+	for path, want := range must(survey(src, nil))(t) {
+		if want.kind != unix.S_IFREG {
+			continue
+		}
+		if got, err := look(filepath.Join(disk, "dst", path)); err == nil {
+			if there++; got.digest != want.digest {
+				bad++
+			}
+		}
+	}
+	if n := tr.GetCounters().GetFilesCopied(); bad > 0 || n > there {
+		t.Errorf("%d files were told to be there, %d are, and %d of them have other bytes", n, there, bad)
+	}
+}
+
+// fullDisk mounts an ext4 as thinDisk does, whose own blocks and those of a directory
+// dst with n names are on the disk already. full leaves room for so many bytes more. The
+// disk takes a page at a time: the driver tells no error of a request that it could do a
+// part of.
+func fullDisk(t *testing.T, dir string, n int) (full func(room int64), grow func()) {
+	t.Helper()
+	needs.Root(t)
+	mkfs, mount := needs.Program(t, "mkfs.ext4"), needs.Program(t, "mount")
+	backing := newDir(t)
+	small(t, backing, "size=300m")
+	file := filepath.Join(backing, "image")
+	run := func(name string, args ...string) {
+		t.Helper()
+		if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
+			needs.Missing(t, "no loop device with an ext4: %s: %s", name, strings.TrimSpace(string(out)))
+		}
+	}
+	run("truncate", "-s", "120M", file)
+	run(mkfs, "-q", "-F", "-b", "4096", "-N", "16384", "-J", "size=4", "-E", "lazy_itable_init=0,lazy_journal_init=0,nodiscard", file)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	run(mount, "-o", "loop", file, dir)
+	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+	var st unix.Stat_t
+	if err := unix.Stat(dir, &st); err != nil {
+		t.Fatal(err)
+	}
+	queue := fmt.Sprintf("/sys/dev/block/%d:%d/queue/max_sectors_kb", unix.Major(st.Dev), unix.Minor(st.Dev))
+	if err := os.WriteFile(queue, []byte("4"), 0); err != nil {
+		needs.Missing(t, "a loop device cannot be told to take a page at a time: %v", err)
+	}
+	sync := func() {
+		d, err := os.Open(dir)
+		if err == nil {
+			err = unix.Syncfs(int(d.Fd()))
+			d.Close()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	laid := filepath.Join(dir, "laid")
+	if err := os.Mkdir(laid, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // twice: the journal goes round
+		for i := range 3 * n { // as long as the names of temporary files are
+			if err := os.WriteFile(filepath.Join(laid, fmt.Sprintf(".xferd.c74754830645745fd6546fb1dee04d1c.1.9ac6f714a9eb8d2%d", i)), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		sync()
+		for _, e := range must(os.ReadDir(laid))(t) {
+			if err := os.Remove(filepath.Join(laid, e.Name())); err != nil {
+				t.Fatal(err)
+			}
+		}
+		sync()
+	}
+	if err := os.Rename(laid, filepath.Join(dir, "dst")); err != nil {
+		t.Fatal(err)
+	}
+	sync()
+	full = func(room int64) {
+		t.Helper()
+		var st unix.Statfs_t
+		if err := unix.Statfs(backing, &st); err != nil {
+			t.Fatal(err)
+		}
+		size := int64(st.Blocks-st.Bfree)*st.Bsize + room
+		if err := unix.Mount("tmpfs", backing, "tmpfs", unix.MS_REMOUNT, fmt.Sprintf("size=%d", size)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return full, func() {
+		t.Helper()
+		if err := unix.Mount("tmpfs", backing, "tmpfs", unix.MS_REMOUNT, "size=300m"); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "nobody uses "+dir, func() bool { return unix.Unmount(dir, 0) == nil })
+		run(mount, "-o", "loop", file, dir)
+	}
 }
 
 // A sync of a file that fails is not tried again: its temporary file goes, whatever a

@@ -43,12 +43,13 @@ func (e *edge) adoptPartial(f *file, rec *partialRecord, key string) error {
 	if err := e.slots.take(e.busy); err != nil {
 		return err
 	}
+	born := e.fsErrors.seen()
 	h, err := d.OpenWrite(rec.Temp)
 	if err != nil {
 		e.slots.give()
 		return err
 	}
-	t := &temp{f: h, num: e.nextTemp(), slot: &e.slots}
+	t := &temp{f: h, num: e.nextTemp(), slot: &e.slots, born: born}
 	t.name = e.temps.name(t.num)
 	if err := e.takeOver(f, rec, key, t, d); err != nil {
 		_ = t.close()
@@ -66,6 +67,11 @@ func (e *edge) takeOver(f *file, rec *partialRecord, key string, t *temp, d held
 		return errPartial
 	}
 	t.id = fileID{info.Dev, info.Ino}
+	// A sync of it may have failed, and the node died of the same: then the page cache
+	// still has what the disk refused, and no later sync says so.
+	if err := errors.Join(t.f.Sync(), t.f.Uncache()); err != nil {
+		return err
+	}
 	good, err := e.checkPartial(f, rec, t)
 	if err != nil {
 		return err

@@ -17,7 +17,7 @@ func (e *edge) journalTemps(items []item) error {
 		if it.err != nil || it.temp != nil || it.task == taskMeta {
 			continue
 		}
-		it.temp = &temp{num: e.nextTemp(), at: -1}
+		it.temp = &temp{num: e.nextTemp(), at: -1, born: e.fsErrors.seen()}
 		it.temp.name = e.temps.name(it.temp.num)
 		list = append(list, smallTemp{Entry: it.e.Number, Dir: it.dir.Path(), Temp: it.temp.num, Final: it.name})
 	}
@@ -88,6 +88,7 @@ func (e *edge) fillMeta(it *item) error {
 		e.touchMeta()
 		return e.metaAt(it, it.name)
 	}
+	born := e.fsErrors.seen()
 	h, err := it.dir.Open(it.name)
 	if notPermitted(err) && !errors.Is(err, fsroot.ErrNotRegular) {
 		// Not ours to read. It can be changed by name all the same.
@@ -101,7 +102,7 @@ func (e *edge) fillMeta(it *item) error {
 	if it.res.Lost, err = it.attrs.apply(h, false); err != nil || it.skip {
 		return errors.Join(err, h.Close())
 	}
-	it.temp = &temp{f: h, at: -1} // to be synced, not to be renamed: see rename
+	it.temp = &temp{f: h, at: -1, born: born} // to be synced, not to be renamed: see rename
 	return nil
 }
 

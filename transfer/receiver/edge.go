@@ -61,6 +61,7 @@ type edge struct {
 	found       found    // of a verification
 	claims      []string // partials that are kept from other edges
 	causes      causes
+	fsErrors    fsErrors
 	holding     holding // has its own mutex
 	checked     transfer.Checked
 }

@@ -82,6 +82,8 @@ type temp struct {
 	lost transfer.Preserve
 	meta bool   // the metadata is set
 	slot *slots // to be given back when f is closed; nil for small files
+	born uint64 // fsErrors.seen before a byte was in it
+	lies bool   // a sync of it failed: what it holds may not be what can be read of it now
 }
 
 // close closes the file, if it is open. Later calls do nothing.

@@ -89,11 +89,14 @@ func (t *treeEnd) run() error {
 		return base.Sync()
 	}
 	for _, d := range t.systems {
-		if err := d.SyncFS(); err != nil {
+		if err := t.fsErrors.sync(d); err != nil {
 			// It may be a stranger's: each of ours is asked.
 			t.log.Warn("sync file system", "dir", d.Path(), "error", err)
 			return t.syncEach()
 		}
+	}
+	if t.fsErrors.settled() > 0 {
+		return t.syncEach() // one before may have taken an error of ours
 	}
 	return nil
 }

@@ -96,7 +96,7 @@ func (e *edge) keepPartials(ctx context.Context) error {
 // one of them here.
 func (e *edge) partialOf(f *file) (key string, rec partialRecord, ok bool) {
 	t := f.temp
-	if t == nil || t.f == nil || t.at < 0 || f.extents < 2 || f.count == 0 || f.giveUp != nil || f.restart != nil {
+	if t == nil || t.f == nil || t.at < 0 || f.extents < 2 || f.count == 0 || t.lies || f.giveUp != nil || f.restart != nil {
 		return "", rec, false
 	}
 	d, err := e.dirs.get(f.dir)

@@ -1,10 +1,17 @@
 package receiver
 
 import (
+	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/xferd/xferd/test/needs"
 	"github.com/xferd/xferd/transfer"
 	"github.com/xferd/xferd/transport"
 )
@@ -274,3 +281,80 @@ func TestSparseResume(t *testing.T) {
 	g.wantFile("f", s.data)
 	g.wantClean()
 }
+
+// TestPartialThatTheDiskRefused: what the page cache has of a partial counts for
+// nothing, when a sync of it failed before the node died. Here the disk has other bytes
+// than the cache, as it has after a write that it refused.
+func TestPartialThatTheDiskRefused(t *testing.T) {
+	disk := needs.Disk(t, "ext4", 64)
+	g := newRigAt(t, disk, t.TempDir())
+	s := regular(root, "", pattern(4*testChunk, 3))
+	m := g.request("f")
+	g.interrupt(m, s, 2, transfer.EndPause)
+	temps := g.temps()
+	if len(temps) != 1 {
+		t.Fatalf("temps %q", temps)
+	}
+	spoilOnDisk(t, temps[0])
+	g.restart()
+	o := g.dial(next(m))
+	o.announce(s)
+	a := o.answer(0)
+	if a.Want != transfer.WantAll && !slices.ContainsFunc(a.Ranges, func(r transport.Range) bool { return r.Offset == 0 }) {
+		t.Errorf("the first chunk counts as landed: asked for %+v", a)
+	}
+	o.abort(transfer.EndPurge)
+}
+
+// spoilOnDisk changes the first bytes of a file where its disk has them, behind the
+// page cache, which has been written out and keeps the old ones.
+func spoilOnDisk(t *testing.T, path string) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := f.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	block, err := unix.IoctlGetInt(int(f.Fd()), fibmap) // in: 0, the first block
+	if err != nil {
+		needs.Missing(t, "no block number of a file: %v", err)
+	}
+	size, err := unix.IoctlGetInt(int(f.Fd()), figetbsz)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := f.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dev := info.Sys().(*syscall.Stat_t).Dev
+	name, err := os.Readlink(fmt.Sprintf("/sys/dev/block/%d:%d", unix.Major(dev), unix.Minor(dev)))
+	if err != nil {
+		needs.Missing(t, "no block device of the disk: %v", err)
+	}
+	raw, err := os.OpenFile("/dev/"+filepath.Base(name), os.O_RDWR|syscall.O_DIRECT, 0)
+	if err != nil {
+		needs.Missing(t, "the disk cannot be opened: %v", err)
+	}
+	defer raw.Close()
+	// Memory of whole pages.
+	b, err := unix.Mmap(-1, 0, 4096, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = unix.Munmap(b) }()
+	copy(b, "other bytes")
+	if _, err := raw.WriteAt(b, int64(block)*int64(size)); err != nil {
+		t.Fatal(err)
+	}
+	cached := make([]byte, 11)
+	if _, err := f.ReadAt(cached, 0); err != nil || string(cached) == "other bytes" {
+		t.Fatalf("the page cache did not keep the file: %q, %v", cached, err)
+	}
+}
+
+// Of linux/fs.h: FIBMAP and FIGETBSZ.
+const fibmap, figetbsz = 1, 2

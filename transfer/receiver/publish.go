@@ -207,10 +207,11 @@ func (e *edge) publishBatch(files []*file) (failed []failedFile) {
 	}
 	failpoint.Hit("receiver/committing")
 	e.checkDirs(items)
+	seen := e.fsErrors.seen()
 	e.eachItem(items, transfer.PhasePublish, e.rename)
 	failpoint.Hit("receiver/all-renamed")
 	if e.opt.durable() {
-		e.syncDirs(items)
+		e.syncDirs(items, seen)
 	}
 	failpoint.Hit("receiver/dirs-synced")
 	e.removeFailed(items)

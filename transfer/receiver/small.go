@@ -92,7 +92,7 @@ func (s *sink) writeSmall(dirs *dirRun, f *file, num uint64, a *transport.Arriva
 	if err != nil {
 		return nil, err
 	}
-	t := &temp{num: num, name: s.temps.name(num), at: -1}
+	t := &temp{num: num, name: s.temps.name(num), at: -1, born: s.fsErrors.seen()}
 	failpoint.Hit("receiver/small-create")
 	if t.f, err = d.Create(t.name, 0o600); err != nil {
 		return nil, err

@@ -34,7 +34,7 @@ func (e *edge) ensureTemp(ctx context.Context, f *file) (*temp, error) {
 		return nil, err
 	}
 	defer d.Close()
-	t := &temp{num: e.nextTemp()}
+	t := &temp{num: e.nextTemp(), born: e.fsErrors.seen()}
 	t.name = e.temps.name(t.num)
 	if err := e.slots.take(ctx); err != nil {
 		return nil, &fsroot.PathError{Op: "open one more temporary file for", Path: joinPath(d.Path(), f.name), Err: err}
