@@ -47,7 +47,7 @@ func (a *app) showDigests(ctx context.Context, api API, name string) error {
 		switch {
 		case len(e.GetContentDigest()) == 0:
 		case a.set.Output != "table":
-			if err := a.entryRecord(e); err != nil {
+			if err := a.entryRecord(e, t.GetSpec()); err != nil {
 				return err
 			}
 		default:

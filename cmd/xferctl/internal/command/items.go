@@ -111,5 +111,5 @@ func kindLetter(k xferv1.EntryKind) byte {
 }
 
 func entryFields(e *xferv1.EntryResult) []record.Field {
-	return []record.Field(record.Of(e))
+	return []record.Field(entryObject(e, false))
 }

@@ -82,7 +82,7 @@ func endFields(t *xferv1.Transfer, code int) []record.Field {
 		{Name: "exit_code", Value: code},
 		{Name: "exit_reason", Value: t.GetError().GetReason()},
 		{Name: "total_known", Value: t.GetCounters().GetTotalKnown()},
-		{Name: "transfer", Value: record.Of(t)},
+		{Name: "transfer", Value: transferRecord(t)},
 	}
 }
 

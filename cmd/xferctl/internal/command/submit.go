@@ -94,7 +94,7 @@ func (a *app) submit(ctx context.Context, file, id string, validate bool) error 
 	if t.AlreadyExisted {
 		a.warn("the transfer exists already")
 	}
-	return a.print(func() any { return record.Of(t.Transfer) }, func() error {
+	return a.print(func() any { return transferRecord(t.Transfer) }, func() error {
 		a.outf("%s\n", show.Name(t.GetName()))
 		return nil
 	})

@@ -69,7 +69,7 @@ func (a *app) steer(ctx context.Context, args []string, call func(ctx context.Co
 
 func (a *app) printSteered(ts []*xferv1.Transfer) error {
 	return a.print(func() any {
-		return record.Object{{Name: "transfers", Value: record.List(ts)}}
+		return record.Object{{Name: "transfers", Value: transferRecords(ts)}}
 	}, func() error {
 		for _, t := range ts {
 			a.outf("%s  %s\n", show.Name(t.GetName()), stateText(t))

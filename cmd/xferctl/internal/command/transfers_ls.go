@@ -170,7 +170,7 @@ func newest(ts []*xferv1.Transfer, since time.Time, n int) []*xferv1.Transfer {
 
 func (a *app) printTransfers(ts []*xferv1.Transfer, unreachable []string) error {
 	return a.print(func() any {
-		return record.Object{{Name: "transfers", Value: record.List(ts)}, {Name: "unreachable", Value: append([]string{}, unreachable...)}}
+		return record.Object{{Name: "transfers", Value: transferRecords(ts)}, {Name: "unreachable", Value: append([]string{}, unreachable...)}}
 	}, func() error {
 		t := &show.Table{Header: []string{"TRANSFER", "STATE", "DONE", "BYTES", "SUBMITTED", "FROM", "TO"}}
 		for _, x := range ts {

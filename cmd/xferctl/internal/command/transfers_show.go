@@ -69,7 +69,7 @@ func (a *app) showTransfer(ctx context.Context, api API, name string) error {
 	if err != nil {
 		return err
 	}
-	return a.print(func() any { return record.Of(t) }, func() error {
+	return a.print(func() any { return transferRecord(t) }, func() error {
 		for _, l := range summary(t, true) {
 			a.outf("%s\n", l)
 		}
@@ -146,20 +146,20 @@ func postsText(t *xferv1.Transfer) string {
 }
 
 func (a *app) showEntries(ctx context.Context, api API, req *xferv1.ListEntriesRequest) error {
-	var spec *xferv1.TransferSpec // for the name of what is the destination itself
+	var spec *xferv1.TransferSpec // for the name of what is the destination itself, and whether it was compared only
 	err := eachEntry(ctx, api, req, func(e *xferv1.EntryResult) error {
+		if spec == nil {
+			t, err := api.Get(ctx, req.GetParent())
+			if err != nil {
+				return err
+			}
+			spec = t.GetSpec()
+		}
 		if a.set.Output != "table" {
-			if err := a.entryRecord(e); err != nil {
+			if err := a.entryRecord(e, spec); err != nil {
 				return err
 			}
 		} else {
-			if len(e.GetPath()) == 0 && spec == nil {
-				t, err := api.Get(ctx, req.GetParent())
-				if err != nil {
-					return err
-				}
-				spec = t.GetSpec()
-			}
 			a.outf("%s\n", entryLine(e, spec))
 		}
 		if a.out.failed != nil {
@@ -174,16 +174,21 @@ func (a *app) showEntries(ctx context.Context, api API, req *xferv1.ListEntriesR
 }
 
 // entryRecord prints an entry for programs.
-func (a *app) entryRecord(e *xferv1.EntryResult) error {
+func (a *app) entryRecord(e *xferv1.EntryResult, spec *xferv1.TransferSpec) error {
 	if a.set.Output == "yaml" {
 		a.outf("- ") // JSON is YAML as well
 	}
-	return a.write(record.Line(record.Of(e)))
+	return a.write(record.Line(entryObject(e, spec.GetMode() == xferv1.Mode_MODE_VERIFY)))
 }
 
 // entryLine is "FAILED     path: why", or with what was lost.
 func entryLine(e *xferv1.EntryResult, spec *xferv1.TransferSpec) string {
-	l := fmt.Sprintf("%-10s %s", word(e.GetOutcome(), "OUTCOME_"), show.Name(entryPath(e, spec)))
+	outcome := word(e.GetOutcome(), "OUTCOME_")
+	if spec.GetMode() == xferv1.Mode_MODE_VERIFY && differs(e) {
+		kind, _ := difference(e)
+		outcome = strings.ToUpper(kind)
+	}
+	l := fmt.Sprintf("%-10s %s", outcome, show.Name(entryPath(e, spec)))
 	switch to := show.Name(string(e.GetLinkTarget())); {
 	case to == "":
 	case e.GetKind() == xferv1.EntryKind_ENTRY_KIND_HARDLINK:

@@ -91,10 +91,10 @@ func (a *app) waited(ctx context.Context, api API, t *xferv1.Transfer) (int, err
 	if !a.flags.quiet || a.set.Output != "table" {
 		switch a.set.Output {
 		case "json":
-			err = a.write(record.Line(record.Of(t)))
+			err = a.write(record.Line(transferRecord(t)))
 		case "yaml":
 			a.outf("---\n")
-			err = a.write(record.YAML(record.Of(t)))
+			err = a.write(record.YAML(transferRecord(t)))
 		default:
 			a.outf("%s  %s\n", show.Name(t.GetName()), stateText(t))
 			err = nil

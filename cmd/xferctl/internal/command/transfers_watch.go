@@ -129,7 +129,7 @@ func (a *app) watchEvent(w *watched, e client.Event) error {
 	if a.set.Output == "json" {
 		switch {
 		case e.Transfer != nil:
-			rec := record.Of(e.Transfer)
+			rec := transferRecord(e.Transfer)
 			line, err := record.Line(rec)
 			if err != nil {
 				return err

@@ -9,7 +9,6 @@ import (
 
 	xferv1 "github.com/xferd/xferd/api/xfer/v1"
 	"github.com/xferd/xferd/cmd/xferctl/internal/place"
-	"github.com/xferd/xferd/cmd/xferctl/internal/record"
 	"github.com/xferd/xferd/cmd/xferctl/internal/show"
 )
 
@@ -32,7 +31,12 @@ The exit code is 0 where there is no difference, 7 where there is one, and anoth
 one where it could not be found out: see "xferctl help".
 
 With -o json there is one JSON object per line: submitted, entry (of each
-difference, with "difference" and "changes"), failure, end (with "exit_code").`
+difference, with "difference" and "changes"), failure, end (with "exit_code"). What a
+copy counts as copied, made and deleted is files_different, dirs_different,
+links_different and extra there.
+
+Unless hard links are compared (-a, --preserve=hardlinks), each name of a file counts as
+a file of its own; cp, which keeps them, counts names beyond the first as links.`
 
 func (a *app) verifyCmd() *cobra.Command {
 	var r copyRun
@@ -91,7 +95,7 @@ func difference(e *xferv1.EntryResult) (kind string, what []string) {
 func (f *follower) printDifference(e *xferv1.EntryResult, spec *xferv1.TransferSpec) {
 	kind, what := difference(e)
 	if f.events() {
-		f.a.event("entry", append([]record.Field{{Name: "difference", Value: kind}}, entryFields(e)...)...)
+		f.a.event("entry", entryObject(e, true)...)
 		return
 	}
 	name := entryPath(e, spec)
