@@ -127,7 +127,7 @@ func (x *exchange) run(ctx context.Context, o options) (_ *plate, err error) {
 		now, next = next, now
 	}
 	took := time.Since(start)
-	fmt.Printf("rank %d: %d steps of %d x %d cells in %v, %.0f steps/s\n", o.rank, o.steps, last-first, o.cols, took.Round(time.Millisecond), float64(o.steps)/took.Seconds())
+	fmt.Printf("rank %d: %d steps of %d x %d cells, with rows by %s, in %v, %.0f steps/s\n", o.rank, o.steps, last-first, o.cols, x.posts[0].way.Transport(), took.Round(time.Millisecond), float64(o.steps)/took.Seconds())
 	return now, nil
 }
 

@@ -32,8 +32,9 @@ func inLab(t *testing.T) []string {
 	t.Helper()
 	lab.Require(t)
 	dir := t.TempDir()
-	for _, name := range []string{"xferd", "xferctl"} {
-		if err := copyProgram(program(name), filepath.Join(dir, name)); err != nil {
+	examples := must(buildExamples())(t)
+	for _, from := range []string{program("xferd"), program("xferctl"), filepath.Join(examples, "paramserver"), filepath.Join(examples, "stencil")} {
+		if err := copyProgram(from, filepath.Join(dir, filepath.Base(from))); err != nil {
 			t.Fatal(err)
 		}
 	}
