@@ -44,6 +44,9 @@ type Open struct {
 	ValidateOnly bool
 	// Again: the owner knows WantAgain.
 	Again bool
+	// Mark: the owner looks for the mark of this attempt (see [MarkOf]), so the target
+	// leaves it before it answers Opened, and removes it at the end of the edge.
+	Mark bool
 	// BytesHint and EntriesHint are lower bounds known so far, for the space
 	// check; 0 is unknown.
 	BytesHint, EntriesHint int64

@@ -117,7 +117,7 @@ func decodeOpen(p *peerv1.Open) (*transfer.Open, error) {
 	for _, s := range p.GetSources() {
 		m.Sources = append(m.Sources, string(s))
 	}
-	m.Again = p.GetAgain()
+	m.Again, m.Mark = p.GetAgain(), p.GetMark()
 	for _, n := range p.GetNames() {
 		m.Names = append(m.Names, string(n))
 	}

@@ -76,7 +76,7 @@ func encodeOpen(m *transfer.Open) *peerv1.Open {
 	for _, s := range m.Sources {
 		p.Sources = append(p.Sources, []byte(s))
 	}
-	p.Again = m.Again
+	p.Again, p.Mark = m.Again, m.Mark
 	for _, n := range m.Names {
 		p.Names = append(p.Names, []byte(n))
 	}

@@ -30,7 +30,7 @@ func toTargetSamples() []transfer.ToTarget {
 		&transfer.Open{
 			Owner: "n1", ID: "t1", UID: transfer.UID{0: 1, 15: 2}, StateUUID: "s", Epoch: 1 << 40, Principal: "uid:0",
 			Mode: transfer.ModeSync, Dest: "/b/\xff", DestMode: transfer.DestInto, Sources: []string{"/a/\xfe", "/c"},
-			Names: []string{"\xfe", "c"}, Again: true,
+			Names: []string{"\xfe", "c"}, Again: true, Mark: true,
 			Options: transfer.Options{
 				Preserve: transfer.PreserveXattrs | transfer.PreserveMode, Compare: transfer.CompareChecksum, Update: true, NoClobber: true,
 				Force: true, DryRun: true, Delete: true, MaxDelete: &maxDelete,

@@ -61,6 +61,7 @@ type edge struct {
 	found       found    // of a verification
 	claims      []string // partials that are kept from other edges
 	causes      causes
+	mark        *mark // of the start and the end of the edge; nil where there is none
 	fsErrors    fsErrors
 	holding     holding // has its own mutex
 	checked     transfer.Checked
@@ -140,7 +141,10 @@ func (e *edge) prepare() *transfer.Error {
 	if _, err := e.journal.append(frameAttempt, begin.append(nil)); err != nil {
 		return e.r.storeRefusal(err)
 	}
-	return e.makeBase()
+	if terr := e.makeBase(); terr != nil {
+		return terr
+	}
+	return e.leaveMark()
 }
 
 // makeBase opens the directory that holds the root entries, and makes it and

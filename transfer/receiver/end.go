@@ -71,6 +71,7 @@ func (e *edge) completes(end *ending) {
 func (e *edge) leaveBehind(ctx context.Context, how how) error {
 	uid := e.m.UID
 	failpoint.Hit("receiver/end")
+	e.dropMark()
 	if how == endFinished || how == endPurged {
 		e.dropTemps()
 	} else if err := e.keepPartials(ctx); err != nil {

@@ -22,6 +22,7 @@ func (e *edge) finish(ctx context.Context) *transfer.Finished {
 		return e.finishVerify(ctx)
 	}
 	fin := &transfer.Finished{}
+	e.dropMark()
 	e.tellParents()
 	failpoint.Hit("receiver/finish")
 	if fin.Err = e.overMax(); e.opt.Delete && fin.Err == nil {

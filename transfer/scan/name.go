@@ -25,6 +25,8 @@ var kinds = [...]transfer.Kind{
 // below it, nil for all. An error is one of the sink.
 func (s *Scanner) name(d *Dir, dir *fsroot.Dir, name string, k fsroot.Kind, only *wanted) error {
 	switch {
+	case s.isMark(name):
+		return s.inside(d, name)
 	case isOwnTemp(name): // of a transfer into this tree: no file yet, or no more
 		s.noEntry(d.Path(name), transfer.KindFile, transfer.OutcomeSkipped, nil)
 		return nil

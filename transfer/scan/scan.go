@@ -81,6 +81,8 @@ type Config struct {
 	Exports *fsroot.Exports
 	Dirs    *Dirs
 	Sources Sources // the regions that pieces are of
+	// Mark is looked for in the sources, if the target leaves one.
+	Mark transfer.DestMark
 }
 
 // Scanner walks the sources of one Spec. Run is called once; the other methods
@@ -179,6 +181,9 @@ func (s *Scanner) Run(ctx context.Context, sink Sink) (Totals, error) {
 		err := s.assemble()
 		return s.totals, err
 	}
+	if err := s.checkAbove(); err != nil {
+		return s.totals, err
+	}
 	var first error
 	missing := 0
 	s.claims = newClaims(s.roots)
@@ -253,6 +258,9 @@ func (s *Scanner) readNames(ctx context.Context, d *Dir) error {
 		return &dirError{err}
 	}
 	defer dir.Close()
+	if err := s.checkIn(d, dir); err != nil {
+		return err
+	}
 	if d.only != nil {
 		return s.readWanted(d, dir)
 	}

@@ -30,7 +30,7 @@ func (c *Config) prepare(job *Job, dirs *scan.Dirs) (p prepared, err error) {
 			_ = p.sources.Close() // nothing was read
 		}
 	}()
-	if p.scanner, err = scan.New(scan.Config{Node: c.Node, Exports: c.Exports(), Dirs: dirs, Sources: p.sources}, &job.Spec); err != nil {
+	if p.scanner, err = scan.New(scan.Config{Node: c.Node, Exports: c.Exports(), Dirs: dirs, Sources: p.sources, Mark: job.mark()}, &job.Spec); err != nil {
 		return p, err
 	}
 	if _, ok := job.Spec.IntoRegion(); ok {

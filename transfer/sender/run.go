@@ -106,7 +106,7 @@ var errStopped = errors.New("the edge was stopped")
 // drive opens the edge, starts the work and waits for its end. opened tells
 // whether the target may hold the destination.
 func (e *Edge) drive(ctx context.Context, work *sync.WaitGroup) (opened bool, err error) {
-	e.out.post(e.job.openWith(e.layout))
+	e.out.post(e.firstMessage(ctx, work))
 	select {
 	case m := <-e.opened:
 		if err := e.begin(m); err != nil {

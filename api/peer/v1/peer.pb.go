@@ -917,7 +917,12 @@ type Open struct {
 	// first gap of that one is from 0 again.
 	MoreRanges bool `protobuf:"varint,18,opt,name=more_ranges,json=moreRanges,proto3" json:"more_ranges,omitempty"`
 	// The owner knows WANT_AGAIN.
-	Again         bool `protobuf:"varint,19,opt,name=again,proto3" json:"again,omitempty"`
+	Again bool `protobuf:"varint,19,opt,name=again,proto3" json:"again,omitempty"`
+	// The owner looks for the mark of this attempt: an empty file that the target leaves
+	// before it answers, and removes at the end. Its name is ".xferd.", uid in lower-case
+	// hex, ".", epoch in decimal, and ".in" in the destination, or ".beside" in the
+	// directory above it where it is no directory yet.
+	Mark          bool `protobuf:"varint,20,opt,name=mark,proto3" json:"mark,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1081,6 +1086,13 @@ func (x *Open) GetMoreRanges() bool {
 func (x *Open) GetAgain() bool {
 	if x != nil {
 		return x.Again
+	}
+	return false
+}
+
+func (x *Open) GetMark() bool {
+	if x != nil {
+		return x.Mark
 	}
 	return false
 }
@@ -3037,7 +3049,7 @@ const file_peer_v1_peer_proto_rawDesc = "" +
 	"\vDataControl\x12\x18\n" +
 	"\asession\x18\x01 \x01(\rR\asession\x12\x12\n" +
 	"\x04body\x18\x02 \x01(\fR\x04body\x12\x10\n" +
-	"\x03end\x18\x03 \x01(\bR\x03end\"\x90\x04\n" +
+	"\x03end\x18\x03 \x01(\bR\x03end\"\xa4\x04\n" +
 	"\x04Open\x12\x14\n" +
 	"\x05owner\x18\x01 \x01(\tR\x05owner\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x10\n" +
@@ -3061,7 +3073,8 @@ const file_peer_v1_peer_proto_rawDesc = "" +
 	"\frange_length\x18\x11 \x03(\x12R\vrangeLength\x12\x1f\n" +
 	"\vmore_ranges\x18\x12 \x01(\bR\n" +
 	"moreRanges\x12\x14\n" +
-	"\x05again\x18\x13 \x01(\bR\x05again\"\xe3\x04\n" +
+	"\x05again\x18\x13 \x01(\bR\x05again\x12\x12\n" +
+	"\x04mark\x18\x14 \x01(\bR\x04mark\"\xe3\x04\n" +
 	"\aOptions\x12\x1a\n" +
 	"\bpreserve\x18\x01 \x01(\rR\bpreserve\x12\x18\n" +
 	"\acompare\x18\x02 \x01(\tR\acompare\x12\x16\n" +
