@@ -122,8 +122,7 @@ func (l *Log) write(b []byte) error {
 			// it wrote is taken back.
 			terr := retry(func() error { return unix.Ftruncate(int(l.f.Fd()), l.size) })
 			if terr == nil {
-				l.s.full.Store(true)
-				return fmt.Errorf("%w: write %s: %w", ErrNoSpace, l.path, err)
+				return l.s.setFull(fmt.Errorf("%w: write %s: %w", ErrNoSpace, l.path, err))
 			}
 			err = errors.Join(err, terr)
 		}
@@ -150,8 +149,7 @@ func (l *Log) reserve(n int64) error {
 		l.blocks = need + step
 		return nil
 	case isNoSpace(err):
-		l.s.full.Store(true)
-		return fmt.Errorf("%w: %s: %w", ErrNoSpace, l.path, err)
+		return l.s.setFull(fmt.Errorf("%w: %s: %w", ErrNoSpace, l.path, err))
 	default: // no fallocate here: the write will tell
 		l.noBlocks = true
 		return nil

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -28,7 +29,7 @@ func (s *Store) Room() error {
 		return fmt.Errorf("state directory %s: %w", s.dir, err)
 	}
 	free := int64(st.Bavail) * int64(st.Bsize)
-	if free >= roomy && !s.full.Load() {
+	if free >= roomy && s.full.Load() == nil {
 		return nil
 	}
 	err := s.tryRoom()
@@ -43,7 +44,31 @@ func (s *Store) Room() error {
 	case err == nil && s.copies.Load() && free < spareSpace:
 		err = fmt.Errorf("%w in %s: %d bytes are free", ErrNoSpace, s.dir, free)
 	}
-	s.full.Store(err != nil)
+	return s.setFull(err)
+}
+
+// Full is since when something did not fit into the state directory, and what.
+type Full struct {
+	Since time.Time
+	Err   error
+}
+
+// Full returns nil while the state directory has room, as far as it is known: from
+// the first thing that did not fit until Room finds that there is some again.
+func (s *Store) Full() *Full { return s.full.Load() }
+
+// setFull notes that something did not fit, or with nil that there is room, returns
+// the error, and says once in the log that it begins and that it ends.
+func (s *Store) setFull(err error) error {
+	if err == nil {
+		if before := s.full.Swap(nil); before != nil {
+			s.log.Warn("there is room in state_dir again", "dir", s.dir, "after", time.Since(before.Since).Round(time.Second))
+		}
+		return nil
+	}
+	if s.full.CompareAndSwap(nil, &Full{Since: time.Now(), Err: err}) {
+		s.log.Warn("no room in state_dir: new transfers are refused, and those that run wait; free space there", "dir", s.dir, "err", err)
+	}
 	return err
 }
 

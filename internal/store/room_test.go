@@ -2,6 +2,7 @@ package store
 
 import (
 	"errors"
+	"log/slog"
 	"os"
 	"strings"
 	"testing"
@@ -14,6 +15,8 @@ func TestRoom(t *testing.T) {
 	dir := smallFS(t, 16<<20)
 	o := testOptions()
 	o.Reserve = 1 << 20
+	var log strings.Builder
+	o.Log = slog.New(slog.NewTextHandler(&log, nil))
 	s, err := Open(t.Context(), dir, o)
 	if err != nil {
 		t.Fatal(err)
@@ -23,14 +26,22 @@ func TestRoom(t *testing.T) {
 	}
 	before := must1(os.ReadDir(dir))
 	ballast := fillUp(t, dir, 64<<10)
-	if err := s.Room(); !errors.Is(err, ErrNoSpace) || !strings.Contains(err.Error(), dir) {
-		t.Errorf("full: %v", err)
+	for range 2 {
+		if err := s.Room(); !errors.Is(err, ErrNoSpace) || !strings.Contains(err.Error(), dir) {
+			t.Errorf("full: %v", err)
+		}
+	}
+	if f := s.Full(); f == nil || !errors.Is(f.Err, ErrNoSpace) || f.Since.IsZero() {
+		t.Errorf("full: %+v", f)
 	}
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Room(); err != nil {
 		t.Errorf("with room again: %v", err)
+	}
+	if s.Full() != nil || strings.Count(log.String(), "no room in state_dir") != 1 || strings.Count(log.String(), "there is room in state_dir again") != 1 {
+		t.Errorf("%+v, log:\n%s", s.Full(), log.String())
 	}
 	if after := must1(os.ReadDir(dir)); len(after) != len(before) {
 		t.Errorf("it left something: %v", after)

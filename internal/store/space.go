@@ -112,8 +112,7 @@ func (p *space) find(s *Store, end, need int64) error {
 		case err == nil:
 			return nil
 		case isNoSpace(err):
-			s.full.Store(true)
-			return fmt.Errorf("%w in %s: %w", ErrNoSpace, s.dir, err)
+			return s.setFull(fmt.Errorf("%w in %s: %w", ErrNoSpace, s.dir, err))
 		case errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EINVAL):
 			p.statfs = true
 		default:
@@ -125,8 +124,7 @@ func (p *space) find(s *Store, end, need int64) error {
 		return s.fail(fmt.Errorf("state directory %s: %w", s.dir, err))
 	}
 	if free := int64(st.Bavail) * int64(st.Bsize); free < need+spareSpace {
-		s.full.Store(true)
-		return fmt.Errorf("%w in %s: %d bytes are free", ErrNoSpace, s.dir, free)
+		return s.setFull(fmt.Errorf("%w in %s: %d bytes are free", ErrNoSpace, s.dir, free))
 	}
 	return nil
 }

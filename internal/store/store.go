@@ -49,8 +49,8 @@ type Store struct {
 	space         space
 	made, madeDir bool // by this Open, see Discard
 
-	full   atomic.Bool // something did not fit, see Room
-	copies atomic.Bool // blocks cannot be reserved: the file system copies on write
+	full   atomic.Pointer[Full] // something did not fit, see Room
+	copies atomic.Bool          // blocks cannot be reserved: the file system copies on write
 
 	mu     sync.Mutex
 	closed bool

@@ -22,6 +22,12 @@ func (f *follower) join(ctx context.Context, t *xferv1.Transfer) (*xferv1.Transf
 	if twin == nil {
 		return t, nil
 	}
+	if terminal(twin.GetState()) {
+		// Its lock is of an owner that lost its state since, or could not tell the target.
+		f.a.complain(fmt.Sprintf("%s, which has the destination, is over (%s), and does not go on; give the destination free with: xferctl transfers abandon --node %s %s",
+			twin.GetName(), show.State(twin), t.GetSpec().GetTargetNode(), shortName(twin.GetName())))
+		return t, nil
+	}
 	switch twin.GetState() {
 	case xferv1.State_STATE_PAUSING, xferv1.State_STATE_PAUSED:
 		f.a.complain(fmt.Sprintf("the same copy is paused; it goes on with: xferctl transfers resume %s", shortName(twin.GetName())))

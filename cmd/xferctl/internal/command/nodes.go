@@ -120,6 +120,11 @@ func nodeRow(n *xferv1.Node) []show.Cell {
 			notes = append(notes, note.text)
 		}
 	}
+	for _, f := range n.GetFailingFileSystems() { // of a node that tells itself
+		if note := diskNote(f); !slices.Contains(notes, note) {
+			notes = append(notes, note)
+		}
+	}
 	for _, k := range slices.Sorted(maps.Keys(n.GetLabels())) {
 		labels = append(labels, show.Name(k+"="+n.GetLabels()[k]))
 	}

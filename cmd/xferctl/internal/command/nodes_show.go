@@ -67,7 +67,7 @@ func (a *app) showNode(n *xferv1.Node) error {
 		pairs = append(pairs, [2]string{"  RDMA device", deviceWord(d)})
 	}
 	for _, f := range n.GetFailingFileSystems() {
-		pairs = append(pairs, [2]string{"  disk fails", fmt.Sprintf("%s, since %s: %s", show.Name(string(f.GetPath())), show.When(f.GetSinceTime().AsTime()), show.Text(f.GetMessage()))})
+		pairs = append(pairs, [2]string{"  " + diskNote(f), fmt.Sprintf("%s, since %s: %s", show.Name(string(f.GetPath())), show.When(f.GetSinceTime().AsTime()), show.Text(f.GetMessage()))})
 	}
 	if err := show.Pairs(a.out, pairs); err != nil {
 		return err
@@ -76,6 +76,14 @@ func (a *app) showNode(n *xferv1.Node) error {
 		a.warn("no answer from " + show.Name(nodeID(n)) + ": this is what other nodes know of it")
 	}
 	return nil
+}
+
+// diskNote is what is wrong with a file system, in two words.
+func diskNote(f *xferv1.FailingFileSystem) string {
+	if strings.HasPrefix(f.GetMessage(), xferv1.Reason_REASON_STATE_NO_SPACE.Name()) {
+		return "state full"
+	}
+	return "disk fails"
 }
 
 // deviceWord says of a device whether it can be used, and why not.

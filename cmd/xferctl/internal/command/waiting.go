@@ -24,7 +24,11 @@ func waitsFor(t *xferv1.Transfer) (what, why string) {
 			what, why = "waiting for "+target, strings.TrimPrefix(rest, "node "+target+" at ")
 		}
 	}
-	return what, strings.TrimSpace(why + " (" + reason + ")")
+	why = strings.TrimSpace(why + " (" + reason + ")")
+	if reason == xferv1.Reason_REASON_STATE_NO_SPACE.Name() {
+		why += "; free space on the file system of its state_dir"
+	}
+	return what, why
 }
 
 // newsOfWaiting says once that a transfer waits, and for what, and once that it

@@ -19,6 +19,7 @@ func TestWaitsFor(t *testing.T) {
 		{"PEER_UNREACHABLE", "destination connect n2: node n2 at 10.0.0.2:7440: connection refused (PEER_UNREACHABLE); is xferd running there?", "waiting for n2", "10.0.0.2:7440: connection refused (PEER_UNREACHABLE)"},
 		{"PEER_LOST", "destination move n2: data plane: it broke (PEER_LOST)", "waiting for n2", "data plane: it broke (PEER_LOST)"},
 		{"NODE_UNKNOWN", "destination connect n3: no such node (NODE_UNKNOWN)", "waiting", "destination connect n3: no such node (NODE_UNKNOWN)"},
+		{"STATE_NO_SPACE", "destination write n2: full (STATE_NO_SPACE)", "waiting for n2", "full (STATE_NO_SPACE); free space on the file system of its state_dir"},
 		{"LOCAL_FD_LIMIT", "", "waiting", "(LOCAL_FD_LIMIT)"},
 	} {
 		if what, why := waitsFor(waiting(c.reason, c.detail)); what != c.what || why != c.why {

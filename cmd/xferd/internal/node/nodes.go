@@ -105,6 +105,12 @@ func (v *nodes) Failing() (out []server.FailingFS) {
 	for _, d := range v.n.receiver.Degraded() {
 		out = append(out, server.FailingFS{Dir: d.Dir, Since: d.Since, Err: d.Err})
 	}
+	if f := v.n.store.Full(); f != nil {
+		out = append(out, server.FailingFS{
+			Dir: v.n.store.Dir(), Since: f.Since,
+			Err: fmt.Errorf("%s: %w; free space on the file system of state_dir", transfer.StateNoSpace, f.Err),
+		})
+	}
 	slices.SortFunc(out, func(a, b server.FailingFS) int { return cmp.Compare(a.Dir, b.Dir) })
 	return out
 }

@@ -43,6 +43,7 @@ func (n *Node) Run(ctx context.Context) error {
 		return err
 	})
 	background("membership events", n.peers.watch)
+	background("room of the state", n.watchRoom)
 	if n.http != nil {
 		background("metrics", func(ctx context.Context) error {
 			return telemetry.Serve(ctx, n.http, n.metrics, n.healthy, n.log)
@@ -104,6 +105,24 @@ func (n *Node) Run(ctx context.Context) error {
 	running.Wait()
 	n.mistaken = errors.Is(err, ErrConfig)
 	return err
+}
+
+// roomEvery is how often it is looked whether the state directory has room.
+const roomEvery = 5 * time.Second
+
+// watchRoom has the store find out in time that its file system is full, and that it
+// is not any more: it says so in the log.
+func (n *Node) watchRoom(ctx context.Context) error {
+	tick := time.NewTicker(roomEvery)
+	defer tick.Stop()
+	for {
+		_ = n.store.Room() // it keeps what it found
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
 }
 
 // healthy returns why the node cannot do its work, or nil.
