@@ -55,6 +55,7 @@ var points = []string{
 	"receiver/gave-way",
 	"receiver/landed",
 	"receiver/linked",
+	"receiver/marked",
 	"receiver/mkdir",
 	"receiver/partial-forget",
 	"receiver/partial-unlinked",
