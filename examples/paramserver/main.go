@@ -34,6 +34,9 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, os.Args[1:]); err != nil && !errors.Is(err, flag.ErrHelp) {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx) // all else is what came of it
+		}
 		fmt.Fprintln(os.Stderr, "paramserver:", err)
 		os.Exit(1)
 	}

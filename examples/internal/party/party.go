@@ -67,20 +67,21 @@ func (s *Shared) Leave(err error) error {
 
 // Appear waits until another program shares its region, and returns it.
 func Appear(ctx context.Context, c *client.Client, name string, patience time.Duration) (*xferv1.Region, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("nobody made %s in %v", name, patience))
-	defer cancel()
-	for {
+	for start := time.Now(); ; {
 		r, err := c.GetRegion(ctx, name)
 		if err == nil && r.GetState() == xferv1.RegionState_REGION_STATE_READY {
 			return r, nil
 		}
-		if e := client.AsError(err); err != nil && ctx.Err() == nil && !e.Retryable &&
-			!errors.Is(err, &client.Error{Reason: xferv1.Reason_REASON_REGION_NOT_FOUND.Name()}) {
-			return nil, fmt.Errorf("look for %s: %w", name, err)
+		passing := err == nil || client.AsError(err).Retryable || errors.Is(err, &client.Error{Reason: xferv1.Reason_REASON_REGION_NOT_FOUND.Name()})
+		if !passing || time.Since(start) > patience {
+			if err == nil {
+				err = errors.New(r.GetState().String())
+			}
+			return nil, fmt.Errorf("%s is not there: %w", name, err)
 		}
 		select {
 		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+			return nil, ctx.Err()
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
