@@ -16,16 +16,18 @@ var holderName = regexp.MustCompile(`nodes/[^/\s]+/transfers/[A-Za-z0-9][A-Za-z0
 
 // join looks at a transfer that is over: where it ended only because the same
 // copy runs already (its terminal was lost, and the command was typed again), that
-// one is followed instead, and its end returned. Any other comes back as it is.
+// one is followed instead, and its end returned. Any other comes back as it is, also
+// where what has the destination is over: its end is not that of this copy.
 func (f *follower) join(ctx context.Context, t *xferv1.Transfer) (*xferv1.Transfer, error) {
 	twin := f.twin(ctx, t)
 	if twin == nil {
 		return t, nil
 	}
 	if terminal(twin.GetState()) {
-		// Its lock is of an owner that lost its state since, or could not tell the target.
-		f.a.complain(fmt.Sprintf("%s, which has the destination, is over (%s), and does not go on; give the destination free with: xferctl transfers abandon --node %s %s",
-			twin.GetName(), show.State(twin), t.GetSpec().GetTargetNode(), shortName(twin.GetName())))
+		// It has just ended, its owner could not tell the target yet, or the owner has
+		// lost its state since, and the lock is of another transfer of that name.
+		f.a.complain(fmt.Sprintf("%s is over by now (%s): run the command again; if it still holds the destination, free it with: xferctl transfers abandon --node %s %s",
+			twin.GetName(), stateWord(twin.GetState()), t.GetSpec().GetTargetNode(), shortName(twin.GetName())))
 		return t, nil
 	}
 	switch twin.GetState() {

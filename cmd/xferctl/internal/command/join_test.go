@@ -37,6 +37,12 @@ func TestSameCopyIsFollowed(t *testing.T) {
 		{"another", "cp n1:/a/dir n2:/b/dir", twin(func(t *xferv1.Transfer) { t.Spec.Verify = xferv1.Verify_VERIFY_STORE }), 10, "DEST_BUSY", "following"},
 		{"of somebody else", "cp n1:/a/dir n2:/b/dir", twin(func(t *xferv1.Transfer) { t.Principal = "uid:5" }), 10, "DEST_BUSY", "following"},
 		{"paused", "cp n1:/a/dir n2:/b/dir", twin(func(t *xferv1.Transfer) { t.State = xferv1.State_STATE_PAUSED }), 10, "xferctl transfers resume n1/first", "following"},
+		{"over", "cp n1:/a/dir n2:/b/dir", twin(func(t *xferv1.Transfer) {
+			t.State, t.Error = xferv1.State_STATE_FAILED, &xferv1.Error{Reason: "DEST_NO_SPACE", Message: "long ago"}
+		}), 10, "xferctl transfers abandon --node n2 n1/first", "following"},
+		{"over, its error", "cp n1:/a/dir n2:/b/dir", twin(func(t *xferv1.Transfer) {
+			t.State, t.Error = xferv1.State_STATE_FAILED, &xferv1.Error{Reason: "DEST_NO_SPACE", Message: "long ago"}
+		}), 10, "is over by now (FAILED)", "long ago"},
 		{"being cancelled", "cp n1:/a/dir n2:/b/dir", twin(func(t *xferv1.Transfer) { t.State = xferv1.State_STATE_CANCELLING }), 10, "is being cancelled as", "following"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
