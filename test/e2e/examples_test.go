@@ -89,13 +89,14 @@ func nothingLeft(t testing.TB, n *node, id string) {
 		t.Fatal(err)
 	}
 	defer c.Close()
+	of := func(region string) bool { return region == id || strings.HasPrefix(region, id+".") }
 	eventually(t, "regions and transfers are over", func() bool {
 		regions, _, err := c.ListRegions(t.Context(), client.AllNodes)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, r := range regions {
-			if strings.Contains(r.GetName(), "/regions/"+id) {
+			if _, region, err := client.ParseRegionName(r.GetName()); err != nil || of(region) {
 				return false
 			}
 		}
@@ -104,7 +105,7 @@ func nothingLeft(t testing.TB, n *node, id string) {
 			t.Fatal(err)
 		}
 		for _, tr := range all.Transfers {
-			if to := tr.GetSpec().GetDestination().GetRegion().GetRegionId(); strings.HasPrefix(to, id) && !client.Over(tr) {
+			if of(tr.GetSpec().GetDestination().GetRegion().GetRegionId()) && !client.Over(tr) {
 				return false
 			}
 		}

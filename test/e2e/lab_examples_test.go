@@ -33,5 +33,6 @@ func TestOneMachineRunsTheExamples(t *testing.T) {
 	ranks[0].ends(t, 0, "with rows by rdma")
 	ranks[1].ends(t, 0, "with rows by rdma")
 	t.Log(ranks[0].stdout.String())
-	nothingLeft(t, nodes[0], "")
+	nothingLeft(t, nodes[0], "ps")
+	nothingLeft(t, nodes[0], "st")
 }
