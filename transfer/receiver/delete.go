@@ -39,6 +39,10 @@ type deletion struct {
 	// dead lets temporary files go that no transfer here is writing any more.
 	dead bool
 	errs []error // of single names; they do not stop the rest
+	// fixed are the directories that stay for what they are, and the first of them:
+	// somebody mounted something there, or exports it read-only.
+	fixed   int64
+	isFixed string
 }
 
 var errMore = errors.New("there are more names")
@@ -82,7 +86,7 @@ func (e *edge) deleteExtra(ctx context.Context) error {
 		return d.errs[0]
 	}
 	if d.count == 0 {
-		return nil
+		return d.noMirror()
 	}
 	e.mu.Lock()
 	replaced := e.removals.granted
@@ -114,7 +118,23 @@ func (e *edge) deleteExtra(ctx context.Context) error {
 	if err == nil && len(second.errs) > 0 {
 		err = second.errs[0]
 	}
-	return cmp.Or(over, err)
+	return cmp.Or(over, err, d.noMirror())
+}
+
+// noMirror is the failure of a deletion that had to leave directories; nil where it
+// left none.
+func (d *deletion) noMirror() error {
+	if d.fixed == 0 {
+		return nil
+	}
+	what := "the source does not have it, and it stays: something is mounted there, or it is exported read-only"
+	if d.fixed > 1 {
+		what += fmt.Sprintf(", and %d more", d.fixed-1)
+	}
+	return &transfer.Error{
+		Reason: transfer.PartialFailure, Side: transfer.SideTarget, Phase: transfer.PhaseDelete, Node: d.r.cfg.Node, Path: joinPath(d.dest.path, d.isFixed),
+		Err: errors.New(what), Hint: "unmount it, or leave it out with --exclude",
+	}
 }
 
 // emptySource is the length of the manifest of a directory with nothing in it:
@@ -334,6 +354,9 @@ func (d *deletion) removeIn(parent *fsroot.Dir, name, rel string, depth int) (st
 	}
 	defer dir.Close()
 	if (dir.ReadOnly() || dir.IsMount()) && !d.opt.verify {
+		if d.fixed++; d.fixed == 1 {
+			d.isFixed = rel
+		}
 		return true, nil
 	}
 	return d.clear(dir, rel, depth, func(string) bool { return false })

@@ -15,7 +15,8 @@ slash: the contents of the one become the contents of the other.
 Without --delete, what only the destination has stays. With it such entries are
 deleted at the very end, only if the source could be listed without an error, and
 only if they are no more than --max-delete allows (else exit 12, and nothing is
-deleted). Names that a filter leaves out are never deleted. Look first: -n.
+deleted). Names that a filter leaves out are never deleted. Nor is what is mounted
+there; without a filter for it the sync ends with 5. Look first: -n.
 
 Everything else is as in cp; see there.` + streamsLong
 
