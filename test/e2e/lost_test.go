@@ -87,7 +87,11 @@ func TestAbandonFreesTheDestination(t *testing.T) {
 	}
 	f.daemons[0].kill()
 	eventually(t, "the target sees that the owner is gone", func() bool {
-		return c.run(t, "transfers", "abandon", "--node", "n2", "n1/lost").code == 0
+		r := c.run(t, "transfers", "abandon", "--node", "n2", "n1/lost")
+		if r.code == 0 && !strings.Contains(r.stdout, "n2 let go of n1/lost") {
+			t.Errorf("it does not say what it did: %s", r)
+		}
+		return r.code == 0
 	})
 	if r := c.exits(t, 3, "transfers", "abandon", "--node", "n2", "n1/lost"); !strings.Contains(r.stderr, "TRANSFER_NOT_FOUND") {
 		t.Errorf("a second time: %s", r)
@@ -97,4 +101,45 @@ func TestAbandonFreesTheDestination(t *testing.T) {
 	}
 	c.ok(t, "cp", "n3:"+other, "n2:"+dst)
 	equal(t, other, dst)
+	comesTooLate(t, c, f, name, xferv1.Reason_REASON_CANCELLED, "abandoned")
+	equal(t, other, dst)
+}
+
+// comesTooLate starts the first node again, and looks how its transfer ends.
+func comesTooLate(t *testing.T, c *ctl, f *farm, name string, want xferv1.Reason, says string) {
+	t.Helper()
+	if err := f.up(f.daemons[0]); err != nil {
+		t.Fatal(err)
+	}
+	tr := c.waitOver(t, name)
+	if e := tr.GetError(); tr.GetState() != xferv1.State_STATE_FAILED || e.GetReason() != want.Name() || !strings.Contains(e.GetMessage(), says) {
+		t.Errorf("%v %v", tr.GetState(), tr.GetError())
+	}
+}
+
+// An owner that is away for longer than orphan_ttl has lost the destination to whoever
+// took it meanwhile.
+func TestP10LapsedOwnerComesBack(t *testing.T) {
+	t.Parallel()
+	_, f := useFarm(t, 3, "--times-orphan-ttl", "500ms")
+	c := &ctl{server: f.daemons[1].server()}
+	src := newTree(t, f.daemons[0].data).file("f", 6<<20)
+	other := newTree(t, f.daemons[2].data).file("other", 1000)
+	taken, free := filepath.Join(f.daemons[1].data, "taken"), filepath.Join(f.daemons[1].data, "free")
+	one := c.detach(t, append([]string{"cp", "n1:" + src, "n2:" + taken}, slower...)...)
+	two := c.detach(t, append([]string{"cp", "n1:" + src, "n2:" + free}, slower...)...)
+	c.landed(t, one, 1<<20)
+	c.landed(t, two, 1<<20)
+	f.daemons[0].kill()
+	eventually(t, "the destinations are free", func() bool {
+		r := c.ok(t, "transfers", "ls", "--incoming", "--node", "n2", "-o", "json")
+		return !strings.Contains(r.stdout, filepath.Base(one)) && !strings.Contains(r.stdout, filepath.Base(two))
+	})
+	c.ok(t, "cp", "n3:"+other, "n2:"+taken)
+	comesTooLate(t, c, f, one, xferv1.Reason_REASON_DEST_CHANGED, "nodes/n3/transfers/")
+	equal(t, other, taken)
+	if tr := c.waitOver(t, two); tr.GetState() != xferv1.State_STATE_SUCCEEDED {
+		t.Errorf("what nobody took: %v", tr)
+	}
+	equal(t, src, free)
 }

@@ -4,24 +4,25 @@ import "github.com/xferd/xferd/transfer"
 
 // rules are those that a model may be made to break, to see that it is noticed.
 type rules struct {
-	oldEpochs   bool // the target takes every epoch
-	noFence     bool // data of an earlier edge lands in the present one
-	noLook      bool // the source is not looked at before EntryDone
-	noQuiet     bool // a file is begun anew while its data is under way
-	anyPartial  bool // partials are adopted whatever version they are of
-	hasty       bool // a file is published before EntryDone
-	cleanFinal  bool // the end of an edge removes the final name
-	keepDirs    bool // directories are left
-	forgetIDs   bool // an id is not looked for
-	losesHolds  bool // a restart does not know what the target may hold
-	showFirst   bool // a state is shown before it is stored
-	trustsSent  bool // what was sent counts as published
-	noLock      bool // the stranger is not in the way
-	keepStrays  bool // a restart does not look for temps
-	cancelsLate bool // a cancel leaves the lock
-	cancelWins  bool // a cancel counts, whatever the target had done before
-	leavesWhole bool // a cancel counts over a complete tree
-	losesDirs   bool // who goes on with a partial does not know that its directories were made
+	oldEpochs    bool // the target takes every epoch
+	noFence      bool // data of an earlier edge lands in the present one
+	noLook       bool // the source is not looked at before EntryDone
+	noQuiet      bool // a file is begun anew while its data is under way
+	anyPartial   bool // partials are adopted whatever version they are of
+	hasty        bool // a file is published before EntryDone
+	cleanFinal   bool // the end of an edge removes the final name
+	keepDirs     bool // directories are left
+	forgetIDs    bool // an id is not looked for
+	losesHolds   bool // a restart does not know what the target may hold
+	showFirst    bool // a state is shown before it is stored
+	trustsSent   bool // what was sent counts as published
+	noLock       bool // the stranger is not in the way
+	keepStrays   bool // a restart does not look for temps
+	cancelsLate  bool // a cancel leaves the lock
+	cancelWins   bool // a cancel counts, whatever the target had done before
+	forgetsLapse bool // the target forgets what it let go of
+	leavesWhole  bool // a cancel counts over a complete tree
+	losesDirs    bool // who goes on with a partial does not know that its directories were made
 }
 
 // model makes the steps of a world.

@@ -262,6 +262,8 @@ func (m *model) judge(w world, yield yield) {
 		err = &transfer.Error{Reason: transfer.StaleEpoch}
 	case endedBusy:
 		err = &transfer.Error{Reason: transfer.DestBusy}
+	case endedGone:
+		err = &transfer.Error{Reason: transfer.DestChanged}
 	}
 	j := o.job()
 	if err != nil {
@@ -324,6 +326,10 @@ func (m *model) hear(to *world, g message) {
 	case mRefused:
 		switch a.phase {
 		case releasing:
+			if g.arg == endedGone { // there is nothing to let go of
+				m.released(to)
+				return
+			}
 			*a = attempt{}
 			return
 		case aborting:
@@ -349,15 +355,21 @@ func (m *model) heardEnd(to *world, all bool) {
 	switch a.phase {
 	case aborting:
 		a.end, a.confirmed, a.phase = endedStopped, a.asked, over
-	case releasing: // tell
-		asked := a.asked
-		*a = attempt{}
-		if stateOf(o.mem.state).Terminal() {
-			o.mem.holds = false
-			m.store(to)
-			return
-		}
-		o.mem.holds = o.mem.purge && asked != transfer.EndPurge
-		m.step(to, evAborted, "")
+	case releasing:
+		m.released(to)
 	}
+}
+
+// released is tell, of a target that holds nothing any more.
+func (m *model) released(to *world) {
+	o := &to.owner
+	asked := o.try.asked
+	o.try = attempt{}
+	if stateOf(o.mem.state).Terminal() {
+		o.mem.holds = false
+		m.store(to)
+		return
+	}
+	o.mem.holds = o.mem.purge && asked != transfer.EndPurge
+	m.step(to, evAborted, "")
 }

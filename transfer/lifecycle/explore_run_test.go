@@ -108,6 +108,7 @@ func TestExplorerFindsBrokenRules(t *testing.T) {
 		{"a restart leaves temps", rules{keepStrays: true}, "deaths"},
 		{"a cancel wins over the end", rules{cancelWins: true}, "cancel and deaths"},
 		{"a cancel counts over a complete tree", rules{leavesWhole: true}, "cancel and deaths"},
+		{"the target forgets what it let go of", rules{forgetsLapse: true}, "a stranger, and deaths"},
 		{"a cancel leaves the lock", rules{cancelsLate: true}, "cancel and deaths"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -72,7 +72,7 @@ func (m *model) publish(w world, yield yield) {
 		if a := &w.owner.try; a.epoch == e.epoch && a.phase < releasing { // it is going to hear of it
 			to.seen.came = e.epoch
 		}
-		to.seen.stole = to.seen.stole || w.stranger == strangerHolds || w.stranger == strangerPublished
+		to.seen.stole = to.seen.stole || w.seen.late || w.stranger == strangerHolds || w.stranger == strangerPublished
 		yield("rename", to)
 	case renamed:
 		n.entry = answered
@@ -188,7 +188,7 @@ func (m *model) rest(w world, yield yield) {
 		to := w
 		to.left.lapses--
 		m.removeDirs(&to)
-		to.target.lock = false
+		to.target.lock, to.target.gone = false, lapsed
 		yield("the lock lapses", to)
 	}
 	if w.part.on && w.left.sweeps > 0 {
@@ -209,6 +209,9 @@ func (m *model) rest(w world, yield yield) {
 	case w.stranger == 0 && w.left.strangers > 0 && !t.lock:
 		to.left.strangers--
 		to.stranger = strangerHolds
+		if t.gone == lapsed {
+			to.target.gone, to.seen.late = overtaken, true
+		}
 		yield("a stranger takes the destination", to)
 	case w.stranger == strangerHolds:
 		to.stranger = strangerPublished
@@ -233,6 +236,8 @@ func (m *model) open(to *world, g message) bool {
 	switch {
 	case g.epoch <= t.epoch && !m.oldEpochs:
 		refuse(endedStale)
+	case t.gone == overtaken && !m.forgetsLapse:
+		refuse(endedGone)
 	case (to.stranger == strangerHolds || to.stranger == strangerPublished) && !m.noLock:
 		refuse(endedBusy)
 	case e.phase != noEdge && e.phase < resting:
@@ -241,7 +246,7 @@ func (m *model) open(to *world, g message) bool {
 	case e.phase != noEdge:
 		return false
 	default:
-		t.lock, t.epoch = true, max(g.epoch, t.epoch)
+		t.lock, t.gone, t.epoch = true, 0, max(g.epoch, t.epoch)
 		*e = edgeSide{phase: serving, epoch: g.epoch, in: 1}
 		if !to.dir {
 			to.dir, t.made = true, true

@@ -100,6 +100,7 @@ const (
 	endedLost
 	endedStale
 	endedBusy
+	endedGone // others have taken what the target had let go of
 )
 
 type targetSide struct {
@@ -109,9 +110,16 @@ type targetSide struct {
 	epoch     uint8 // the newest that was seen
 	made      bool  // the journal says that the directory is of this transfer's making
 	unsettled bool  // the journal names the temp
+	gone      uint8 // it was let go of: see lapsed
 	// What does not.
 	edge edgeSide
 }
+
+// What the target remembers of a transfer that it let go of by itself.
+const (
+	lapsed = iota + 1
+	overtaken
+)
 
 // edgeSide is an edge at the target.
 type edgeSide struct {
@@ -187,6 +195,7 @@ type history struct {
 	fresh bool  // the directory was not there before
 	stole bool  // it was renamed while the stranger held the destination
 	told  bool  // the owner was told that all was done, and lives
+	late  bool  // the stranger took what the target had let go of
 	came  uint8 // the epoch that brought the file under its name, while nobody died and every word was heard
 }
 
@@ -274,7 +283,7 @@ func check(w *world) error {
 	case w.seen.file && w.final[0] == 0:
 		return errors.New("P5: a published file is gone")
 	case w.seen.stole:
-		return errors.New("P5: it replaces a file while another transfer holds the destination")
+		return errors.New("P5: it replaces a file while another transfer holds the destination, or has taken it over")
 	case shown != "" && o.disk.state != w.seen.state:
 		return fmt.Errorf("the transfer was %s, and is %s", shown, stateOf(o.disk.state))
 	case shown == transfer.StateSucceeded && (w.final[0] == 0 || w.final[0] == oldFile):

@@ -158,6 +158,8 @@ func (j *job) tell(ctx context.Context) error {
 	case transfer.ReasonNone:
 	case transfer.NodeDraining, transfer.NodeBusy:
 		// Such a target takes no edge but of transfers that it holds.
+	case transfer.Cancelled, transfer.DestChanged:
+		// It was abandoned there, or lapsed and others have the destination.
 	default:
 		return err
 	}

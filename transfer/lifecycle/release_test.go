@@ -249,7 +249,7 @@ func TestCancelOfPausedWhileTheTargetIsAway(t *testing.T) {
 // A target that drains, or has no place, would have taken the edge if it held the
 // destination.
 func TestRefusalThatSaysThatNothingIsHeld(t *testing.T) {
-	for _, reason := range []transfer.Reason{transfer.NodeDraining, transfer.NodeBusy} {
+	for _, reason := range []transfer.Reason{transfer.NodeDraining, transfer.NodeBusy, transfer.Cancelled, transfer.DestChanged} {
 		inBubble(t, func(t *testing.T, dir string) {
 			target := &fakeTarget{refuse: &transfer.Error{Reason: reason, Err: errors.New("no more")}}
 			r := newRig(t, dir)

@@ -305,6 +305,9 @@ func (e *edge) refusal(end ending) *transfer.Error {
 	case errors.Is(end.err, errSuperseded):
 		return e.r.refuse(transfer.StaleEpoch, e.dest.path, end.err)
 	case errors.Is(end.err, errAbandoned):
+		if terr := e.r.checkLetGo(e.m); terr != nil {
+			return terr
+		}
 		return e.r.refuse(transfer.Cancelled, e.dest.path, end.err)
 	}
 	return &transfer.Error{Reason: transfer.Internal, Side: transfer.SideTarget, Phase: transfer.PhaseMove, Node: e.r.cfg.Node, Err: end.err}

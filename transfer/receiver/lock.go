@@ -46,6 +46,7 @@ func (r *Receiver) takeLock(ctx context.Context, m *transfer.Open, c *cover) *tr
 	if terr := r.conflict(m, c, true); terr != nil {
 		return terr
 	}
+	over := r.overtaken(m.UID, c)
 	r.taking.Lock()
 	defer r.taking.Unlock()
 	// One of another file system may have come.
@@ -65,8 +66,12 @@ func (r *Receiver) takeLock(ctx context.Context, m *transfer.Open, c *cover) *tr
 		rec.Since, earlier = old.rec.Since, old.earlier
 	}
 	r.mu.Unlock()
-	err := r.store.Update(ctx, func(tx *store.Tx) error {
+	var taken []letGoRecord
+	err := r.store.Update(ctx, func(tx *store.Tx) (err error) {
 		if err := r.t.locks.Put(tx, m.UID.String(), rec); err != nil {
+			return err
+		}
+		if taken, err = r.putTaken(tx, &rec, over); err != nil {
 			return err
 		}
 		return r.t.epochs.Put(tx, epochKey(m.StateUUID, m.UID), epochRecord{Epoch: m.Epoch, Seen: time.Now()})
@@ -79,6 +84,10 @@ func (r *Receiver) takeLock(ctx context.Context, m *transfer.Open, c *cover) *tr
 	l := newLock(rec, time.Now())
 	l.where, l.earlier = *c, earlier
 	r.locks[m.UID] = l
+	for i, g := range over {
+		g.rec.TakenBy, g.rec.Taken = taken[i].TakenBy, taken[i].Taken // the rest never changes
+	}
+	delete(r.gone, m.UID)
 	r.mu.Unlock()
 	r.journals.mu.Unlock()
 	return nil

@@ -67,6 +67,9 @@ func (r *Receiver) open(run running, p Peer, m *transfer.Open) (*edge, *transfer
 	if terr := r.checkEpoch(m); terr != nil && !m.ValidateOnly {
 		return nil, nil, terr
 	}
+	if terr := r.checkLetGo(m); terr != nil {
+		return nil, nil, terr
+	}
 	if r.cfg.Draining != nil && r.cfg.Draining() && !r.holds(m.UID) {
 		terr := r.refuse(transfer.NodeDraining, m.Dest, errors.New("the node takes no new transfers"))
 		terr.Hint = "choose another node, or undo it: xferctl nodes undrain " + string(r.cfg.Node)

@@ -84,6 +84,7 @@ type Receiver struct {
 	mu      sync.Mutex
 	closed  bool
 	locks   map[transfer.UID]*lock
+	gone    map[transfer.UID]*letGo // of which the owner does not know
 	edges   map[transfer.UID]*edge
 	places  map[transfer.UID]int // edges that count towards MaxIncoming
 	claimed map[string]bool      // partials that an edge is adopting
@@ -97,7 +98,6 @@ type Receiver struct {
 var (
 	errClosed     = &transfer.Error{Reason: transfer.NodeStopping, Side: transfer.SideTarget, Phase: transfer.PhaseConnect, Err: errors.New("the node is stopping")}
 	errSuperseded = errors.New("a newer attempt of the transfer has begun")
-	errAbandoned  = errors.New("the transfer was abandoned here")
 )
 
 // New recovers what an earlier life left (locks, partials, stray temps) and
@@ -126,6 +126,7 @@ func New(ctx context.Context, cfg Config) (*Receiver, error) {
 		journals: &journals{store: cfg.Store, open: map[transfer.UID]*journal{}},
 		syncTemp: (*fsroot.File).Sync,
 		locks:    map[transfer.UID]*lock{},
+		gone:     map[transfer.UID]*letGo{},
 		edges:    map[transfer.UID]*edge{},
 		places:   map[transfer.UID]int{},
 		claimed:  map[string]bool{},
@@ -244,14 +245,17 @@ func (r *Receiver) Incoming() []IncomingTransfer {
 
 // Abandon gives up a transfer whose owner is lost: it fences the edge if there
 // is one, removes temps and empty directories of its making, and frees the
-// destination. Partials stay for a later run, as after a cancel. An owner that comes back is refused by its epoch only
-// until it makes a new attempt.
+// destination. Partials stay for a later run, as after a cancel. That is noted first:
+// an owner that comes back is refused from then on, whatever it tries.
 func (r *Receiver) Abandon(ctx context.Context, uid transfer.UID) error {
 	unlock := r.lockTransfer(uid)
 	if unlock == nil {
 		return &transfer.Error{Reason: transfer.TransferNotFound, Side: transfer.SideTarget, Node: r.cfg.Node, Err: fmt.Errorf("no transfer %s ends here", uid)}
 	}
 	defer unlock()
+	if err := r.noteLetGo(ctx, uid, true); err != nil {
+		return r.destError(err, transfer.PhaseConnect, "")
+	}
 	if err := r.endEdge(ctx, uid, errAbandoned); err != nil {
 		return err
 	}

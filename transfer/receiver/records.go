@@ -86,6 +86,7 @@ type tables struct {
 	locks    *store.Table[lockRecord]
 	epochs   *store.Table[epochRecord]
 	partials *store.Table[partialRecord]
+	letGo    *store.Table[letGoRecord]
 }
 
 func newTables(s *store.Store) tables {
@@ -93,6 +94,7 @@ func newTables(s *store.Store) tables {
 		locks:    store.NewTable[lockRecord](s, "target-locks"),
 		epochs:   store.NewTable[epochRecord](s, "target-epochs"),
 		partials: store.NewTable[partialRecord](s, "target-partials"),
+		letGo:    store.NewTable[letGoRecord](s, "target-let-go"),
 	}
 }
 

@@ -36,6 +36,9 @@ func (r *Receiver) recover(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := r.recoverLetGo(); err != nil {
+		return err
+	}
 	err = r.t.partials.All(func(_ string, rec partialRecord) error {
 		r.refs[rec.UID]++
 		return nil

@@ -69,7 +69,7 @@ func (r *Receiver) sweep(now time.Time) error {
 	}
 	r.mu.Unlock()
 	if due {
-		errs = append(errs, r.forgetEpochs(now))
+		errs = append(errs, r.forgetEpochs(now), r.forgetLetGo(now))
 	}
 	return errors.Join(errs...)
 }
@@ -148,6 +148,9 @@ func (r *Receiver) lapse(rec *lockRecord, now time.Time) error {
 		return nil
 	}
 	r.log.Warn("the owner did not come back: its destination is free again", "transfer", rec.name(), "dest", string(rec.Dest))
+	if err := r.noteLetGo(r.ctx, rec.UID, false); err != nil {
+		return err
+	}
 	return r.dropTransfer(r.ctx, rec.UID, false)
 }
 

@@ -100,7 +100,7 @@ func TestNames(t *testing.T) {
 		{"transfers cancel n9/x n1/new", 3, "n9/x: no such transfer"},
 		{"transfers cancel -q n1/new", 0, ""},
 		{"transfers cancel a/b/c", 2, "write NODE/ID"},
-		{"transfers abandon --node n2 0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a", 0, ""},
+		{"transfers abandon --node n2 0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a", 0, "n2 let go of 0a0a"},
 	} {
 		r := (&world{api: api}).run(t, c.line)
 		if r.code != c.code || !strings.Contains(r.out+r.err, c.want) || c.want == "" && r.out+r.err != "" {

@@ -10,6 +10,7 @@ import (
 	xferv1 "github.com/xferd/xferd/api/xfer/v1"
 	"github.com/xferd/xferd/cmd/xferctl/internal/exit"
 	"github.com/xferd/xferd/cmd/xferctl/internal/place"
+	"github.com/xferd/xferd/cmd/xferctl/internal/record"
 	"github.com/xferd/xferd/cmd/xferctl/internal/show"
 )
 
@@ -139,8 +140,10 @@ func (a *app) transfersAbandonCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "abandon --node TARGET TRANSFER",
 		Short: "Free a destination whose owner is lost",
-		Long: `Make a target let go of a transfer whose owner is lost for good: no byte can land
-any more, then lock and temporary files go. Partial files stay for a later run.
+		Long: `Make a target let go of a transfer whose owner is lost: no byte can land any more,
+then lock and temporary files go. Partial files stay for a later run. Should the owner
+come back, the target refuses the transfer, which then ends FAILED, CANCELLED. The target
+remembers that for 30 days.
 "xferctl transfers ls --incoming --node TARGET" shows what a target holds.
 For administrators.
 
@@ -164,9 +167,19 @@ digits.`,
 				return err
 			}
 			if named {
-				return api.Abandon(ctx, node, client.Name(owner, id))
+				err = api.Abandon(ctx, node, client.Name(owner, id))
+			} else {
+				err = api.AbandonUID(ctx, node, args[0])
 			}
-			return api.AbandonUID(ctx, node, args[0])
+			if err != nil {
+				return err
+			}
+			return a.print(func() any {
+				return record.Object{{Name: "node", Value: node}, {Name: "abandoned", Value: args[0]}}
+			}, func() error {
+				a.outf("%s let go of %s; should its owner come back, it is refused there\n", node, args[0])
+				return nil
+			})
 		}),
 		ValidArgsFunction: a.completeTransfers,
 	}
