@@ -97,7 +97,12 @@ func move(ctx context.Context, c *client.Client, spec *xferv1.TransferSpec) erro
 func (x *exchange) run(ctx context.Context, o options) (_ *plate, err error) {
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
-	defer func() { err = x.disconnect(err) }()
+	defer func() {
+		if err != nil {
+			fail(err) // ends the posts that are under way
+		}
+		err = x.disconnect(err)
+	}()
 	if err := x.connect(ctx, fail); err != nil {
 		return nil, err
 	}
