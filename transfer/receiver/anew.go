@@ -8,10 +8,19 @@ import (
 )
 
 // mayBeginAnew says whether a file failed so that a fresh attempt may mend it, which
-// it gets once: its bytes could not be written or synced, for an I/O error. A sync
-// alone is not tried again, since it may succeed without the bytes.
+// it gets once: it could not be written or synced, for an I/O error. A sync alone is
+// not tried again, since it may succeed without the bytes.
 func (e *edge) mayBeginAnew(f *file, err *transfer.Error) bool {
-	return e.m.Again && !f.retried && f.task == taskFile && f.extents > 0 && ioError(err) && e.busy.Err() == nil
+	if f.retried || !ioError(err) || e.busy.Err() != nil {
+		return false
+	}
+	switch f.task {
+	case taskFile:
+		return e.m.Again && f.extents > 0
+	case taskEmpty, taskSymlink, taskSpecial:
+		return true // all of it is known here
+	}
+	return false
 }
 
 func ioError(err *transfer.Error) bool {
@@ -28,6 +37,10 @@ func (e *edge) anew(f *file, err *transfer.Error) bool {
 	if d, derr := e.dirs.get(f.dir); derr == nil {
 		e.degrade(d, err)
 		d.Close()
+	}
+	if f.task != taskFile {
+		e.makeAgain(f, err)
+		return true
 	}
 	e.dropTemp(f)
 	e.mu.Lock()
@@ -47,6 +60,16 @@ func (e *edge) anew(f *file, err *transfer.Error) bool {
 	e.log.Warn("a file could not be written or synced: it is asked for once more", "name", transfer.EscapePath(f.name), "error", err)
 	e.out.answer(transfer.Answer{Entry: f.e.Number, Want: transfer.WantAgain, Change: f.change})
 	return true
+}
+
+// makeAgain publishes once more what needs no bytes of the owner. The temp of the
+// batch before is gone.
+func (e *edge) makeAgain(f *file, err *transfer.Error) {
+	e.mu.Lock()
+	f.retried, f.temp = true, nil
+	e.mu.Unlock()
+	e.log.Warn("an entry could not be made or synced: it is made once more", "name", transfer.EscapePath(f.name), "error", err)
+	e.pub.add(f)
 }
 
 // Degraded is a file system on which a write or a sync failed.

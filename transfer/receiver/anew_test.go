@@ -66,6 +66,29 @@ func TestP2FailedSyncIsFollowedByAFreshAttempt(t *testing.T) {
 	}
 }
 
+// TestP2EmptyFileIsMadeOnceMore: it has no bytes to be asked for, so the target makes
+// it again by itself, once, whatever the owner knows.
+func TestP2EmptyFileIsMadeOnceMore(t *testing.T) {
+	for fails, outcome := range map[int64]transfer.Outcome{1: transfer.OutcomePublished, 2: transfer.OutcomeFailed} {
+		g := newRig(t)
+		synced := g.failingSyncs(fails)
+		o := g.dial(g.request("d"))
+		o.announce(dir(root, ""), regular(0, "empty", nil), endDir(0))
+		o.want(1, outcome)
+		if synced.Load() != 2 || o.again != 0 {
+			t.Errorf("synced %d times, asked for %d times more", synced.Load(), o.again)
+		}
+		if list := g.Degraded(); (len(list) == 0) != (fails == 1) {
+			t.Errorf("degraded: %+v", list)
+		}
+		o.finish()
+		if exists(g.path("d/empty")) != (fails == 1) {
+			t.Errorf("with %d syncs that fail it is there, or is not", fails)
+		}
+		g.wantClean()
+	}
+}
+
 // TestP2SyncThatFailsTwice: one fresh attempt is all there is, and only of owners that
 // know of it.
 func TestP2SyncThatFailsTwice(t *testing.T) {

@@ -40,7 +40,7 @@ type file struct {
 	giveUp  *transfer.Error  // the owner's, or ours; carried out when no writer is left
 	restart *transfer.Entry  // likewise
 	left    bool             // giveUp is the owner's
-	retried bool             // it was asked for once more: see anew
+	retried bool             // it was asked for, or made, once more: see anew
 	writers int              // the write lease: extents on their way into the temp
 
 	extents  int64 // of the grid
