@@ -1089,7 +1089,8 @@ type TransferSpec struct {
 	ChunkSize *int64 `protobuf:"varint,35,opt,name=chunk_size,json=chunkSize,proto3,oneof" json:"chunk_size,omitempty"`
 	// Compute a digest of this kind of every regular file, over the bytes that are
 	// at the target: of what was written before it is published, and of files that
-	// were the same already. Default: none.
+	// were the same already, as they are there: only COMPARE_CHECKSUM compares those
+	// with the source. Default: none.
 	Digest DigestKind `protobuf:"varint,36,opt,name=digest,proto3,enum=xfer.v1.DigestKind" json:"digest,omitempty"`
 	// What the digest of the one file has to be that will be at the destination, as
 	// long as that kind is. A file with another one fails with CHECKSUM_MISMATCH

@@ -75,7 +75,7 @@ func (s *specFlags) bind(cmd *cobra.Command, sync bool) {
 	f.Var(&s.bwlimit, "bwlimit", "at most so many bytes per second, with a unit: 500MB is 500*10^6, 500MiB is 500*2^20, 4Gbit is in bits (default no limit)")
 	f.Var(&s.chunkSize, "chunk-size", "unit of sending and of going on: a power of two from 1MiB to 64MiB (default 4MiB)")
 	s.digest = flagval.NewChoice("", "sha256", "blake3", "xxh3")
-	f.Var(s.digest, "digest", "compute a digest of every file at the destination, before it gets its name, and of those that were the same: sha256, blake3 or xxh3 (128 bits); \"xferctl transfers show --digests\" lists them")
+	f.Var(s.digest, "digest", "compute a digest of every file at the destination, before it gets its name, and of those that were the same, as they are there (--checksum compares them with the source): sha256, blake3 or xxh3 (128 bits); \"xferctl transfers show --digests\" lists them")
 	if !sync {
 		f.StringVar(&s.expected, "expected-digest", "", "with --digest, for one file: the digest in `hex` that it has to have, or it does not get its name")
 	}
