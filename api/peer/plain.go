@@ -1,9 +1,11 @@
 package peer
 
 import (
+	"context"
 	"errors"
 	"strings"
 
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
 
@@ -21,12 +23,19 @@ func (e *plainError) Unwrap() error { return e.err }
 // error: code = Unavailable desc = connection error: desc = ...". Who calls adds
 // node and address.
 func plain(err error) error {
+	const silent = "it did not answer in time"
+	if errors.Is(err, context.DeadlineExceeded) {
+		return &plainError{silent, err}
+	}
 	st, ok := errors.AsType[interface {
 		error
 		GRPCStatus() *status.Status
 	}](err)
 	if !ok {
 		return err
+	}
+	if st.GRPCStatus().Code() == codes.DeadlineExceeded {
+		return &plainError{silent, err}
 	}
 	text := st.GRPCStatus().Message()
 	const inner = `desc = "`
@@ -37,6 +46,9 @@ func plain(err error) error {
 	text = strings.TrimPrefix(text, "Error while dialing: ")
 	if i := strings.LastIndex(text, ": connect: "); i >= 0 && strings.HasPrefix(text, "dial ") {
 		text = text[i+len(": connect: "):] // "dial tcp ADDRESS" before it
+	}
+	if strings.HasPrefix(text, "error reading server preface") {
+		text = "it takes connections and says nothing"
 	}
 	if cause, ok := strings.CutPrefix(text, "error reading from server: "); ok {
 		text = "the connection broke (" + cause + ")"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
@@ -59,6 +60,15 @@ func unknownSource(err error) error {
 	return &own
 }
 
+// onTheWay is what happened to a call, without what gRPC puts around it.
+func onTheWay(st *status.Status) string {
+	if st.Code() == codes.DeadlineExceeded {
+		return "it did not answer in time"
+	}
+	text := strings.TrimPrefix(st.Message(), "connection error: ")
+	return strings.TrimSuffix(strings.TrimPrefix(text, `desc = "`), `"`)
+}
+
 // remoteError returns the error of a call to another node. What that node
 // answered stays as it is; what happened on the way is told as such.
 func remoteError(ctx context.Context, node transfer.NodeID, err error) error {
@@ -74,7 +84,7 @@ func remoteError(ctx context.Context, node transfer.NodeID, err error) error {
 			return st.Err()
 		}
 	}
-	e := &transfer.Error{Reason: transfer.Internal, Side: transfer.SideOwner, Phase: transfer.PhaseConnect, Node: node, Err: errors.New(st.Message())}
+	e := &transfer.Error{Reason: transfer.Internal, Side: transfer.SideOwner, Phase: transfer.PhaseConnect, Node: node, Err: errors.New(onTheWay(st))}
 	switch st.Code() {
 	case codes.Unavailable, codes.Unauthenticated:
 		e.Reason, e.Hint = transfer.OwnerUnreachable, "is xferd running there, and can this node reach its control port?"

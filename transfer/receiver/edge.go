@@ -257,12 +257,25 @@ func (e *edge) serve(link transfer.OwnerLink, opened *transfer.Opened) error {
 	side.Wait()
 	e.closeAll()
 	e.leave()
-	if end.err == nil {
-		e.log.Info("edge ended", "how", end.how.String(), "published", e.published, "failed", e.failed)
-	} else {
-		e.log.Warn("edge ended", "how", end.how.String(), "error", end.err)
-	}
+	e.logEnd(&end)
 	return end.err
+}
+
+// logEnd says in the log how the edge ended, for people: a dry run published
+// nothing, and whoever was cancelled by a stream that ended was told by nobody.
+func (e *edge) logEnd(end *ending) {
+	switch {
+	case errors.Is(end.err, context.Canceled):
+		e.log.Warn("edge ended", "how", end.how.String(), "error", "the owner "+string(e.m.Owner)+" is lost: its stream ended")
+	case end.err != nil:
+		e.log.Warn("edge ended", "how", end.how.String(), "error", end.err)
+	case e.opt.verify:
+		e.log.Info("edge ended", "how", end.how.String(), "different", e.published, "failed", e.failed)
+	case e.opt.DryRun:
+		e.log.Info("edge ended", "how", end.how.String(), "would_publish", e.published, "failed", e.failed)
+	default:
+		e.log.Info("edge ended", "how", end.how.String(), "published", e.published, "failed", e.failed)
+	}
 }
 
 // answerPings lets the owner see that the end, which may publish and sync a lot,

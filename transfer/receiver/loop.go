@@ -23,7 +23,8 @@ const (
 )
 
 func (h how) String() string {
-	return [...]string{"", "finished", "paused", "cancelled", "purged", "lost"}[h]
+	// A transfer that failed at its owner ends here like one that was cancelled.
+	return [...]string{"", "finished", "paused", "given up", "given up, nothing kept", "lost"}[h]
 }
 
 // ending says how an edge ends, and why where it ends early.

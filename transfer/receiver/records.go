@@ -114,6 +114,6 @@ func (l *lockRecord) busy(node transfer.NodeID, path, name string) *transfer.Err
 	return &transfer.Error{
 		Reason: transfer.DestBusy, Side: transfer.SideTarget, Phase: transfer.PhaseConnect, Node: node, Path: path,
 		Err:  fmt.Errorf("%s holds %s", l.name(), what),
-		Hint: "wait for it, cancel it, or abandon it here when its owner is lost",
+		Hint: fmt.Sprintf("wait for it, or cancel it: xferctl transfers cancel %s/%s; where its owner is lost: xferctl transfers abandon --node %s %s/%s", l.Owner, l.ID, node, l.Owner, l.ID),
 	}
 }

@@ -1,6 +1,7 @@
 package tcp
 
 import (
+	"encoding/hex"
 	"errors"
 	"io"
 	"log/slog"
@@ -66,7 +67,7 @@ func (t *Transport) serve(c net.Conn) {
 			// cancel does. Where the network failed it says so in its own log.
 			level = slog.LevelDebug
 		}
-		t.log.Log(in.ctx, level, "data stream ended", "peer", in.edge.Peer, "addr", addr, "stream", stream, "err", err)
+		t.log.Log(in.ctx, level, "data stream ended", "uid", hex.EncodeToString(in.edge.UID[:]), "peer", in.edge.Peer, "addr", addr, "stream", stream, "err", err)
 	}
 }
 

@@ -85,6 +85,10 @@ func (a *app) errorText(err error) string {
 	if i := strings.LastIndex(text, noise); i >= 0 {
 		text = strings.Trim(text[i+len(noise):], `"`)
 	}
+	if strings.Contains(text, "server preface") || strings.Contains(text, "deadline exceeded") { // it listens, and does no more
+		return "xferd at " + a.set.Server + " takes connections and answers nothing within 5 s: is it stopped, or its host overloaded? --server names another"
+	}
+	text = strings.TrimSuffix(strings.TrimPrefix(text, `connection error: desc = "`), `"`)
 	if shut(err) {
 		return "xferd at " + a.set.Server + ": " + text + "; its socket is for root, the user that xferd runs as, and the socket's group"
 	}
