@@ -2,11 +2,14 @@ package lifecycle
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/xferd/xferd/internal/store"
+	"github.com/xferd/xferd/test/needs"
 	"github.com/xferd/xferd/transfer"
 )
 
@@ -73,6 +76,39 @@ func TestHold(t *testing.T) {
 		other := errors.New("other")
 		if err := j.hold(t.Context(), w, func() error { tries++; return other }); !errors.Is(err, other) || tries != 1 {
 			t.Errorf("%v after %d tries", err, tries)
+		}
+	})
+}
+
+// A pause needs no room, and what is paused waits for nothing.
+func TestPauseWhileTheStateIsFull(t *testing.T) {
+	dir := needs.Tmpfs(t, "size=32m")
+	inBubble(t, func(t *testing.T, _ string) {
+		r := newRig(t, dir)
+		defer r.stop()
+		r.submit("a")
+		edge := <-r.edges
+		edge.obs.Opened(&transfer.Opened{})
+		edge.obs.Waiting(&transfer.Error{Reason: transfer.StateNoSpace, Side: transfer.SideTarget, Node: "n2", Err: errors.New("full")})
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if got, _ := r.e.Get(t.Context(), "a"); got.WaitingReason != transfer.StateNoSpace {
+			t.Errorf("it waits for %q", got.WaitingReason)
+		}
+		filler, err := os.Create(filepath.Join(dir, "filler"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer filler.Close()
+		for block := make([]byte, 4096); err == nil; {
+			_, err = filler.Write(block)
+		}
+		if _, err := r.e.Pause(t.Context(), "a"); err != nil {
+			t.Error(err)
+		}
+		r.want("a", transfer.StatePaused)
+		if got, _ := r.e.Get(t.Context(), "a"); got.WaitingReason != "" || got.WaitingDetail != "" || !got.NextAttempt.IsZero() {
+			t.Errorf("it is paused, and waits for %s %s", got.WaitingReason, got.WaitingDetail)
 		}
 	})
 }

@@ -137,6 +137,8 @@ func (j *job) stepTo(ctx context.Context, on event, result transfer.State, chang
 	if to.Terminal() && j.t.Ended.IsZero() {
 		j.t.Ended = time.Now()
 		j.t.Spec.MaxRate = j.e.limits.Load().rate(j.t.Spec.MaxRate)
+	}
+	if to.Terminal() || to == transfer.StatePaused { // it waits for nothing, but for people
 		j.t.WaitingReason, j.t.WaitingDetail, j.t.NextAttempt = "", "", time.Time{}
 	}
 	failpoint.Hit("lifecycle/step")
@@ -210,7 +212,8 @@ func (j *job) logGoesOn() {
 func (j *job) store(ctx context.Context) error {
 	r := record{Order: j.order, SpecHash: j.hash, Transfer: j.t, Purge: j.purge, Holds: j.holds, Finish: j.finish}
 	update := j.e.cfg.Store.Update
-	if j.t.State.Terminal() || j.t.State == transfer.StateCancelling {
+	switch s := j.t.State; {
+	case s.Terminal(), s == transfer.StateCancelling, s == transfer.StatePausing, s == transfer.StatePaused:
 		update = j.e.cfg.Store.UpdateReserved // it ends work, also on a full disk
 	}
 	err := update(context.WithoutCancel(ctx), func(tx *store.Tx) error {
