@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"syscall"
+	"strings"
 	"testing"
 
 	"github.com/xferd/xferd/test/needs"
@@ -56,6 +57,9 @@ func TestNoSpaceInTheMiddle(t *testing.T) {
 		t.Errorf("%+v", v)
 	}
 	o.fails(1, transfer.DestNoSpace)
+	if hint := o.result(1).Err.Hint; !strings.Contains(hint, "begins anew") {
+		t.Errorf("nothing of it is kept, and the hint is %q", hint)
+	}
 	os.Remove(g.path("filler"))
 	o.serve()
 	o.want(2, transfer.OutcomePublished)
