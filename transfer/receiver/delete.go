@@ -43,6 +43,7 @@ type deletion struct {
 	// somebody mounted something there, or exports it read-only.
 	fixed   int64
 	isFixed string
+	source  transfer.Fingerprint // of the directory that must not be met; zero is none
 }
 
 var errMore = errors.New("there are more names")
@@ -77,7 +78,7 @@ func (e *edge) deleteExtra(ctx context.Context) error {
 	if e.scanned.Failed > 0 {
 		return fail(transfer.DeleteSuppressed, "mend what failed, or leave it out with --exclude", "the scan of the source had %s, so %s", plural(e.scanned.Failed, "error"), was)
 	}
-	d := deletion{edge: e, ctx: ctx, limit: 1<<63 - 1}
+	d := deletion{edge: e, ctx: ctx, limit: 1<<63 - 1, source: e.sourceDir()}
 	if err := d.walk(); err != nil {
 		return err
 	}
@@ -353,6 +354,9 @@ func (d *deletion) removeIn(parent *fsroot.Dir, name, rel string, depth int) (st
 		return d.note(err)
 	}
 	defer dir.Close()
+	if err := d.isSource(dir, rel); err != nil {
+		return true, err
+	}
 	if (dir.ReadOnly() || dir.IsMount()) && !d.opt.verify {
 		if d.fixed++; d.fixed == 1 {
 			d.isFixed = rel

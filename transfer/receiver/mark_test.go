@@ -97,6 +97,35 @@ func TestMarkGoesBeforeTheEnd(t *testing.T) {
 	g.wantClean()
 }
 
+// The source lies in what would be deleted, and the owner's exports begin below it.
+func TestP5SourceIsNotDeleted(t *testing.T) {
+	for _, dry := range []bool{true, false} {
+		g := newRig(t)
+		g.write("d/old/src/f", []byte("x"), testTime)
+		g.write("d/a", []byte("x"), testTime)
+		top := dir(root, "")
+		export, _, err := g.exp.Resolve(g.dir, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		info, err := export.Lstat("d/old/src")
+		if err != nil {
+			t.Fatal(err)
+		}
+		top.Print = transfer.Fingerprint{Dev: 1, Ino: info.Ino, Mtime: info.Mtime, Ctime: info.Ctime}
+		before := snapshot(t, g.dir)
+		m := g.request("d", deleting(func(o *transfer.Options) { o.DryRun = dry }))
+		_, fin := g.copyAll(m, top, endDir(0))
+		if transfer.ReasonOf(errorOf(fin.Err)) != transfer.SameFile || fin.Deleted != 0 || !exists(g.path("d/a")) {
+			t.Errorf("%d deleted, %v", fin.Deleted, fin.Err)
+		}
+		g.wantFile("d/old/src/f", []byte("x"))
+		if after := snapshot(t, g.dir); dry && after != before {
+			t.Error("a dry run changed something")
+		}
+	}
+}
+
 // A lost owner, and a node that dies, leave no mark.
 func TestP6NoMarkIsLeft(t *testing.T) {
 	g := newRig(t)
