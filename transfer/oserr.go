@@ -60,7 +60,7 @@ func DestError(err error, phase Phase, node NodeID, path string) *Error {
 	case errors.Is(err, fsroot.ErrBadPath):
 		e.Reason, e.Hint = BadPath, "the path is too long or too deep: copy to a shorter one"
 	case errors.Is(err, syscall.ENOSPC):
-		e.Reason, e.Hint = DestNoSpace, "free space at the destination and run the same command again: files that are there are not sent again, one that did not fit begins anew"
+		e.Reason, e.Hint = DestNoSpace, "free space at the destination and run the same command again: what is there is not sent again, and a file that did not fit begins anew"
 	case errors.Is(err, syscall.EDQUOT):
 		e.Reason, e.Hint = DestQuota, "raise the quota or free space, and run the same command again"
 	case errors.Is(err, syscall.EROFS):

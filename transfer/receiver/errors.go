@@ -54,7 +54,7 @@ func (r *Receiver) destError(err error, phase transfer.Phase, path string) *tran
 		return &transfer.Error{Reason: transfer.ExportReadOnly, Side: transfer.SideTarget, Phase: phase, Node: r.cfg.Node, Path: path, Err: err}
 	case errors.Is(err, fsroot.ErrNoInodes):
 		return &transfer.Error{Reason: transfer.DestNoInodes, Side: transfer.SideTarget, Phase: phase, Node: r.cfg.Node, Path: path, Err: err,
-			Hint: "remove files at the destination, or give its file system more inodes, and run the same command again: files that are there are not sent again"}
+			Hint: "remove files at the destination, or give its file system more inodes, and run the same command again: what is there is not sent again"}
 	}
 	return transfer.DestError(err, phase, r.cfg.Node, path)
 }

@@ -34,7 +34,7 @@ exits with 13.
 		}),
 		ValidArgsFunction: a.completeLive,
 	}
-	cmd.Flags().BoolVar(&purge, "purge", false, "keep nothing of files that are not done")
+	cmd.Flags().BoolVar(&purge, "purge", false, "keep nothing of files that are not done; also of a transfer that failed or was cancelled before")
 	return cmd
 }
 
