@@ -3,8 +3,8 @@ package receiver
 import (
 	"fmt"
 	"os"
-	"syscall"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/xferd/xferd/test/needs"
