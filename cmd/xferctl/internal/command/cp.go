@@ -136,7 +136,7 @@ func (a *app) copy(ctx context.Context, r *copyRun, mode xferv1.Mode, args []str
 		return err
 	}
 	f := &follower{
-		a: a, api: api, mapping: &m, detach: r.detach, dryRun: r.dryRun, cancels: true,
+		a: a, api: api, mapping: &m, named: r.id != "", detach: r.detach, dryRun: r.dryRun, cancels: true,
 		itemize: r.itemize || r.dryRun || mode == xferv1.Mode_MODE_VERIFY, compare: spec.GetCompare(),
 		progress: r.progress || !r.cmd.Flags().Changed("progress") && a.env.Terminal(a.env.Stderr),
 	}

@@ -33,6 +33,7 @@ type follower struct {
 	api     API
 	mapping *place.Mapping // nil where it was not made here
 	compare xferv1.Compare
+	named   bool // its id was chosen by who typed the command
 	detach  bool
 	dryRun  bool
 	itemize bool
@@ -211,7 +212,7 @@ func (f *follower) signal(ctx context.Context, s os.Signal) error {
 	case !f.cancels || s != os.Interrupt:
 		return f.detached(signalCode(s))
 	case f.interrupted:
-		return exit.With(exit.Interrupt, fmt.Errorf("not waited for the end of %s; running the same command again goes on from here", f.name))
+		return exit.With(exit.Interrupt, fmt.Errorf("not waited for the end of %s; %s", f.name, f.goesOn()))
 	}
 	f.interrupted, f.deadline = true, time.Now().Add(cancelWait)
 	if !f.a.flags.quiet {
@@ -226,6 +227,15 @@ func (f *follower) signal(ctx context.Context, s os.Signal) error {
 		done <- err
 	}()
 	return nil
+}
+
+// goesOn says how to go on from what landed. A command with --id names the same
+// transfer again, and that is over.
+func (f *follower) goesOn() string {
+	if f.named {
+		return "another --id, or xferctl transfers retry " + shortName(f.name) + ", goes on from here"
+	}
+	return "running the same command again goes on from here"
 }
 
 // signalCode is the exit code after a signal.
@@ -274,7 +284,7 @@ func (f *follower) cancelAnswered(err error) error {
 // cancelled is the error after a cancel whose end is not known.
 func (f *follower) cancelled(why string) error {
 	f.clear()
-	return exit.With(exit.Interrupt, fmt.Errorf("interrupted; %s. Look at it with: xferctl transfers show %s\nRunning the same command again goes on from here", why, shortName(f.name)))
+	return exit.With(exit.Interrupt, fmt.Errorf("interrupted; %s. Look at it with: xferctl transfers show %s\n%s", why, shortName(f.name), f.goesOn()))
 }
 
 // detached is the error when xferctl leaves and the transfer goes on.

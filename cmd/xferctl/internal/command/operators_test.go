@@ -50,3 +50,16 @@ func TestPausedDoesNotGoOn(t *testing.T) {
 		t.Errorf("%q", text.String())
 	}
 }
+
+// TestGivenIDStandsForItsEnd: the same command with the same --id shows the same end.
+func TestGivenIDStandsForItsEnd(t *testing.T) {
+	over := transfer(func(t *xferv1.Transfer) {
+		t.State, t.Error = xferv1.State_STATE_FAILED, &xferv1.Error{Reason: "STALLED", Message: "no progress", Hint: "running the same command again goes on from here"}
+	})
+	for line, want := range map[string]bool{"cp --id new n1:/a/dir n2:/b/dir": true, "cp n1:/a/dir n2:/b/dir": false} {
+		r := (&world{api: &fake{full: over, waits: []wait{{t: over}}}}).run(t, line)
+		if strings.Contains(r.err, "another --id, or xferctl transfers retry n1/new, goes on from here") != want {
+			t.Errorf("%s: %+v", line, r)
+		}
+	}
+}

@@ -56,17 +56,22 @@ func (f *follower) report(ctx context.Context, t *xferv1.Transfer) error {
 		if verifies(t) {
 			a.complain("cancelled")
 		} else {
-			a.complain("cancelled; running the same command again goes on from here")
+			a.complain("cancelled; " + f.goesOn())
 		}
 		return exit.Silent(code)
 	}
+	again := false
 	for _, l := range complaints(t) {
 		a.complain(l)
+		again = again || strings.Contains(l, "same command")
 	}
 	a.hint(t.GetError().GetReason(), t.GetError().GetNode())
 	a.hintPattern(t.GetError().GetReason())
 	if f.interrupted {
 		a.complain("the transfer was over before it could be cancelled")
+	}
+	if again && f.named && !f.wasOver {
+		a.complain("the same command with this --id shows this end again; " + f.goesOn())
 	}
 	if f.wasOver && t.GetState() != xferv1.State_STATE_SUCCEEDED {
 		a.complain("that was its end before this command; to run it again: xferctl transfers retry " + shortName(t.GetName()) + ", or give another --id")
