@@ -130,6 +130,12 @@ func (e *edge) rename(it *item) error {
 	fresh := !it.exists && it.file.dir != transfer.NoParent && e.stateOf(it.file.dir)&stateMade != 0
 	failpoint.Hit("receiver/rename")
 	err := it.dir.Rename(it.temp.name, it.dir.Dir, it.name, fresh || e.opt.NoClobber)
+	if errors.Is(err, syscall.EEXIST) && !e.opt.NoClobber && hasName(it.dir.Dir, it.name) {
+		// Another transfer into the same tree, or a stranger, was here first: the last
+		// one counts.
+		fresh = false
+		err = it.dir.Rename(it.temp.name, it.dir.Dir, it.name, false)
+	}
 	failpoint.Hit("receiver/renamed")
 	switch {
 	case err == nil && it.task == taskHardlink:
@@ -155,6 +161,20 @@ func (e *edge) rename(it *item) error {
 		}
 	}
 	return err
+}
+
+var errFound = errors.New("found")
+
+// hasName says whether a directory lists just this name: where a file system takes
+// several for the same, a lookup does not tell.
+func hasName(d *fsroot.Dir, name string) bool {
+	err := d.ReadDir(func(n string, _ fsroot.Kind) error {
+		if n == name {
+			return errFound
+		}
+		return nil
+	})
+	return errors.Is(err, errFound)
 }
 
 // journalCommitting writes the decision point of a batch and makes it durable.

@@ -184,3 +184,18 @@ func TestHintsOfConflicts(t *testing.T) {
 	}
 	g.wantClean()
 }
+
+// Another transfer into the same tree, or a stranger, puts a file at a name that was
+// free: the last one counts, in a directory of the transfer's own making too.
+func TestNameIsTakenMeanwhile(t *testing.T) {
+	g := newRig(t)
+	o := g.dial(g.request("d"))
+	o.announce(dir(root, ""), regular(0, "f", pattern(2*testChunk, 1)), endDir(0))
+	o.answer(1)
+	g.write("d/f", []byte("theirs"), testTime)
+	o.serve()
+	o.want(1, transfer.OutcomePublished)
+	o.finish()
+	g.wantFile("d/f", pattern(2*testChunk, 1))
+	g.wantClean()
+}
