@@ -86,7 +86,7 @@ func (r *copyRun) bind(cmd *cobra.Command, sync bool) {
 	f := cmd.Flags()
 	f.BoolVarP(&r.itemize, "itemize", "i", false, "print every change, in rsync's form: \">f.st...... name\"")
 	f.BoolVarP(&r.progress, "progress", "P", false, "show progress; elsewhere than on a terminal a line every 10 s (default on a terminal)")
-	f.StringVar(&r.id, "id", "", "`id` of the transfer, chosen by you: the same command with the same id is the same transfer, also when that failed (default a new one)")
+	f.StringVar(&r.id, "id", "", "`id` of the transfer, chosen by you: the same command with the same id is the same transfer, also when that failed; rate, priority, deadline and labels do not count (default a new one)")
 	f.BoolVar(&r.detach, "detach", false, "print the transfer's name and leave it running")
 	f.BoolP("recursive", "r", false, "accepted, and always on: a directory is copied with all it holds")
 }
