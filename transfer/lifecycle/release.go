@@ -214,6 +214,14 @@ func anew(e *transfer.Error) *transfer.Error {
 	return &purged
 }
 
+// goesOn ends a hint: nothing that landed in a region is kept for another transfer.
+func goesOn(t *transfer.Transfer, what string) string {
+	if _, ok := t.Spec.IntoRegion(); ok {
+		return what + " begins anew"
+	}
+	return what + " goes on from here"
+}
+
 // giveUp makes sure that nothing tells the target any more, of a transfer that
 // is to be forgotten. It is false while something does.
 func (j *job) giveUp() bool {

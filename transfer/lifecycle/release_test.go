@@ -320,3 +320,15 @@ func TestHintAfterPurge(t *testing.T) {
 		})
 	}
 }
+
+// TestHintOfARegion: nothing that landed in memory is kept for another transfer.
+func TestHintOfARegion(t *testing.T) {
+	for dest, want := range map[string]string{"@d": "begins anew", "/d": "goes on from here"} {
+		for name, late := range map[string]time.Time{"deadline": time.Unix(1, 0), "stalled": {}} {
+			x := transfer.Transfer{Spec: transfer.Spec{Dest: dest, Deadline: late}}
+			if err := (&watchdog{limit: func() time.Duration { return 0 }}).expired(&x); err == nil || !strings.HasSuffix(err.Hint, want) {
+				t.Errorf("%s of %s: %v", name, dest, err)
+			}
+		}
+	}
+}

@@ -227,7 +227,7 @@ func (j *job) cancelled(t *transfer.Transfer) {
 	t.Err = &transfer.Error{
 		Reason: transfer.Cancelled, Side: transfer.SideOwner, Node: j.e.cfg.Node,
 		Err:  fmt.Errorf("cancelled"),
-		Hint: "running the same command again goes on from here",
+		Hint: goesOn(t, "running the same command again"),
 	}
 	if j.purge {
 		t.Err = anew(t.Err)

@@ -74,7 +74,7 @@ func (w *watchdog) expired(t *transfer.Transfer) *transfer.Error {
 		return &transfer.Error{
 			Reason: transfer.DeadlineExceeded, Side: transfer.SideOwner, Node: t.Owner,
 			Err:  errors.New("the deadline " + t.Spec.Deadline.UTC().Format(time.RFC3339) + " passed"),
-			Hint: "running the same command again with a later deadline goes on from here",
+			Hint: goesOn(t, "running the same command again with a later deadline"),
 		}
 	}
 	if w.spare != nil && w.spare() {
@@ -87,7 +87,7 @@ func (w *watchdog) expired(t *transfer.Transfer) *transfer.Error {
 	return &transfer.Error{
 		Reason: transfer.Stalled, Side: transfer.SideOwner, Node: t.Owner,
 		Err:  fmt.Errorf("no progress for %v%s", w.limit(), detail),
-		Hint: "when the cause is mended, running the same command again goes on from here",
+		Hint: goesOn(t, "when the cause is mended, running the same command again"),
 	}
 }
 

@@ -27,7 +27,7 @@ type edge struct {
 	cancel context.CancelCauseFunc
 	busy   context.Context // of work; ends when the edge is brought to an early end
 	rest   context.CancelFunc
-	over   chan struct{} // closed when nothing of the edge runs any more
+	over   chan struct{} // closed when the edge is fenced and its ranges are given up
 	work   sync.WaitGroup
 
 	// Only the loop uses these.
@@ -92,6 +92,8 @@ func (e *edge) serve(link transfer.OwnerLink, opened *transfer.Opened) error {
 	ended := make(chan struct{})
 	side.Go(func() { e.answerPings(inbox, ended) })
 	e.end(&end)
+	// The next attempt does not wait until this one's owner, who may be gone, was told.
+	e.t.forget(e)
 	close(ended)
 	if end.finished != nil {
 		e.out.post(end.finished)
@@ -109,7 +111,6 @@ func (e *edge) serve(link transfer.OwnerLink, opened *transfer.Opened) error {
 	}
 	e.cancel(errOver)
 	side.Wait()
-	e.t.forget(e)
 	if end.err == nil {
 		e.log.Info("edge into a region ended", "region", e.m.Dest, "committed", e.committed())
 	} else {
@@ -148,6 +149,10 @@ func (e *edge) end(end *ending) {
 	}
 	e.work.Wait()
 	e.rest()
+	if end.finished != nil && !e.m.Options.Prepared && e.committed() {
+		// A cancel that came after the commit, or met it: nothing was left to stop.
+		end.finished.Complete = true
+	}
 	if e.w != nil {
 		if cerr := e.w.Close(); cerr != nil {
 			// What it could not store it stores with the next change.

@@ -132,6 +132,37 @@ func TestP10NothingLandsAfterTheEnd(t *testing.T) {
 	}
 }
 
+// A cancel that comes after the last byte, while the commit is under way or after it,
+// is told that nothing was left to stop: what is committed is never told as cancelled.
+func TestCancelAfterTheCommit(t *testing.T) {
+	for name, heard := range map[string]bool{"the result was heard": true, "it meets the commit": false} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			r.create(r.dst, "d", make([]byte, half))
+			h := r.hand(memory.Peer{Node: "n1"})
+			f, _ := partly(t, r, h, 1)
+			f.chunks <- chunk(1, half, 8)
+			<-f.done
+			h.say(&transfer.EntriesDone{Done: []transfer.EntryDone{{}}})
+			if !heard {
+				h.say(&transfer.Abort{End: transfer.EndCancel})
+			}
+			res := hear[*transfer.Results](h).Results[0]
+			if heard {
+				h.say(&transfer.Abort{End: transfer.EndCancel})
+			}
+			if fin := hear[*transfer.Finished](h); !fin.Complete || fin.Err != nil {
+				t.Errorf("%+v", fin)
+			}
+			<-h.served
+			info := r.info(r.dst, "d")
+			if res.Outcome != transfer.OutcomePublished || res.Generation != info.Generation || len(info.Torn) != 0 {
+				t.Errorf("result %+v, region %+v", res, info)
+			}
+		})
+	}
+}
+
 // unfenced is a data plane that can not be fenced.
 type unfenced struct{ transport.Acceptor }
 
