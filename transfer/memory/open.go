@@ -72,8 +72,11 @@ func (t *Target) open(ctx context.Context, cancel context.CancelCauseFunc, p Pee
 	if m.Options.Verify == transfer.VerifyMedia {
 		return nil, nil, t.refuse(transfer.Unsupported, m.Dest, errors.New("a region is on no device to read back from: verify store reads its memory"))
 	}
-	t.openMu.Lock()
-	defer t.openMu.Unlock()
+	leave, err := t.opening.enter(ctx, m.UID)
+	if err != nil {
+		return nil, nil, t.refuse(transfer.RegionBusy, m.Dest, fmt.Errorf("another attempt is being opened: %w", err))
+	}
+	defer leave()
 	running, known, terr := t.checkEpoch(m)
 	if terr != nil {
 		return nil, nil, terr
@@ -156,7 +159,8 @@ func (t *Target) checkEpoch(m *transfer.Open) (running *edge, known bool, terr *
 	return running, known, nil
 }
 
-// forget takes an edge out; from then on the next attempt may be opened.
+// forget takes an edge out that can touch nothing any more; from then on the next
+// attempt may be opened.
 func (t *Target) forget(e *edge) {
 	t.mu.Lock()
 	t.epochs.Close(epochKey(e.m))

@@ -108,7 +108,7 @@ type Target struct {
 	stop context.CancelCauseFunc
 	wg   sync.WaitGroup // the edges
 
-	openMu sync.Mutex // one edge is opened at a time
+	opening lanes // one edge of a transfer is opened at a time
 
 	mu     sync.Mutex
 	closed bool
