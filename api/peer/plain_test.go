@@ -15,7 +15,7 @@ func TestPlain(t *testing.T) {
 		"error reading from server: EOF": "the connection was closed",
 		"error reading from server: read tcp 1.2.3.4:5->1.2.3.4:6: read: connection reset by peer":                        "the connection broke (read tcp 1.2.3.4:5->1.2.3.4:6: read: connection reset by peer)",
 		`connection error: desc = "transport: Error while dialing: dial tcp 127.0.0.1:7440: connect: connection refused"`: "connection refused",
-		`connection error: desc = "error reading server preface: read tcp 1.2.3.4:5->1.2.3.4:6: i/o timeout"`: "it takes connections and says nothing",
+		`connection error: desc = "error reading server preface: read tcp 1.2.3.4:5->1.2.3.4:6: i/o timeout"`:             "it takes connections and says nothing",
 		"the node is stopping": "the node is stopping",
 	} {
 		err := status.Error(codes.Unavailable, in)
