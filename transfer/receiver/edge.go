@@ -61,7 +61,7 @@ type edge struct {
 	found       found    // of a verification
 	claims      []string // partials that are kept from other edges
 	causes      causes
-	mark        *mark // of the start and the end of the edge; nil where there is none
+	mark        *mark // nil where there is none, or none any more
 	fsErrors    fsErrors
 	holding     holding // has its own mutex
 	checked     transfer.Checked

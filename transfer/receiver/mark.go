@@ -46,7 +46,9 @@ func (e *edge) leaveMark() *transfer.Error {
 		return f.Close()
 	})
 	if err == nil {
+		e.mu.Lock()
 		e.mark = mk
+		e.mu.Unlock()
 		failpoint.Hit("receiver/marked")
 		return nil
 	}
@@ -61,11 +63,13 @@ func (e *edge) leaveMark() *transfer.Error {
 // dropMark removes the mark, once. It comes before the metadata of directories is set,
 // and before those that are empty are removed.
 func (e *edge) dropMark() {
+	e.mu.Lock()
 	mk := e.mark
+	e.mark = nil
+	e.mu.Unlock()
 	if mk == nil {
 		return
 	}
-	e.mark = nil
 	defer mk.dir.Close()
 	err := quietly(mk.dir, func() error { return mk.dir.Unlink(mk.name) })
 	if err != nil && !fsMissing(err) {

@@ -126,6 +126,19 @@ func TestP5SourceIsNotDeleted(t *testing.T) {
 	}
 }
 
+// A directory that gives way to a file goes with the mark in it.
+func TestMarkIsNotInTheWay(t *testing.T) {
+	g := newRig(t)
+	g.write("d/x", nil, testTime)
+	o, fin := g.copyAll(g.request("d", marked, forced), regular(root, "", []byte("1")))
+	o.want(0, transfer.OutcomePublished)
+	if fin.Err != nil || fin.Deleted != 2 {
+		t.Errorf("%d deleted, %v", fin.Deleted, fin.Err)
+	}
+	g.wantFile("d", []byte("1"))
+	g.wantClean()
+}
+
 // A lost owner, and a node that dies, leave no mark.
 func TestP6NoMarkIsLeft(t *testing.T) {
 	g := newRig(t)

@@ -30,6 +30,9 @@ func (e *edge) mayReplace(f *file, want string) error {
 		}
 		return e.removed(f)
 	}
+	if f.dir == transfer.NoParent && e.dest.last != "" {
+		e.dropMark() // the destination itself gives way, and the owner has looked
+	}
 	d, err := e.emptied(f, deletion{edge: e, ctx: e.ctx, limit: 1<<63 - 1, quick: true, dead: true}, want)
 	if err != nil {
 		return err
