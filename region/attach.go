@@ -67,6 +67,8 @@ func (r *Registry) ServeConn(ctx context.Context, conn *net.UnixConn, principal 
 	}
 	words := strings.Split(line, " ")
 	switch {
+	case words[0] != Greeting:
+		return r.refuseConn(conn, &Error{Kind: ErrUnsupported, Err: fmt.Errorf("the version of the attach protocol that it speaks is %s, not %.20q", Greeting, words[0])})
 	case len(words) == 4 && words[1] == "attach" && (words[3] == "r" || words[3] == "rw"):
 		if len(files) > 0 {
 			return r.refuseConn(conn, &Error{Kind: ErrFD, Err: errors.New("attach takes no descriptor")})

@@ -25,7 +25,7 @@ func (g *region) place(m *mapping) {
 // The caller holds g.mu.
 func (g *region) notices() (*os.File, error) {
 	if g.page == nil {
-		p, err := newNotice(g.spec.Size)
+		p, err := newNotice(g.spec.Size, g.first)
 		if err != nil {
 			return nil, fmt.Errorf("notice page: %w", err)
 		}
@@ -38,7 +38,7 @@ func (g *region) notices() (*os.File, error) {
 // tell brings the notice page up to date. The caller holds g.mu.
 func (g *region) tell() {
 	if g.page != nil {
-		g.page.tell(g.generation.Load(), g.openWrites(), len(g.torn), g.state)
+		g.page.tell(g.generation.Load(), g.openWrites(), g.begun, len(g.torn), g.state)
 	}
 }
 

@@ -25,9 +25,13 @@ const (
 	noticeOpenWrites = 24
 	noticeState      = 28
 	noticeTorn       = 32
+	noticeFirst      = 40 // 8 bytes
+	noticeBegun      = 48 // 8 bytes
 )
 
-func newNotice(size int64) (_ *notice, err error) {
+// newNotice makes the page of a region of a size. first is the generation that it had
+// when this process began: that of before was lower without a commit between.
+func newNotice(size int64, first uint64) (_ *notice, err error) {
 	f, err := memfd("xferd-notice", unix.MFD_ALLOW_SEALING)
 	if err != nil {
 		return nil, err
@@ -53,16 +57,21 @@ func newNotice(size int64) (_ *notice, err error) {
 	binary.LittleEndian.PutUint32(p.b, noticeMagic)
 	binary.LittleEndian.PutUint32(p.b[4:], noticeVersion)
 	binary.LittleEndian.PutUint64(p.b[8:], uint64(size))
+	binary.LittleEndian.PutUint64(p.b[noticeFirst:], first)
 	// The mapping that is there can be written still; nobody gets another one.
 	return p, addSeals(f, unix.F_SEAL_FUTURE_WRITE|sizeSeals|unix.F_SEAL_SEAL)
 }
 
 func (p *notice) word(off int) *uint32 { return (*uint32)(unsafe.Pointer(&p.b[off])) }
 
-// tell stores what is true now, the generation last, and wakes who waits.
-func (p *notice) tell(generation uint64, open, torn int, s State) {
-	atomic.StoreUint32(p.word(noticeOpenWrites), uint32(open))
+// tell stores what is true now, and wakes who waits. The order is a promise to those
+// who read: what was torn stands there before an open write is taken away; an open
+// write stands there before it is counted among those that began, and both before its
+// first byte; the generation comes last.
+func (p *notice) tell(generation uint64, open int, begun uint64, torn int, s State) {
 	atomic.StoreUint32(p.word(noticeTorn), uint32(torn))
+	atomic.StoreUint32(p.word(noticeOpenWrites), uint32(open))
+	atomic.StoreUint64((*uint64)(unsafe.Pointer(&p.b[noticeBegun])), begun)
 	atomic.StoreUint32(p.word(noticeState), uint32(s))
 	atomic.StoreUint64((*uint64)(unsafe.Pointer(&p.b[noticeGeneration])), generation)
 	const wake, all = 1, 1<<31 - 1 // FUTEX_WAKE, shared: other processes wait

@@ -77,6 +77,7 @@ func (r *Registry) load() error {
 		}
 		copy(g.uid[:], rec.UID)
 		g.init()
+		g.first = rec.Ceiling
 		g.generation.Store(rec.Ceiling)
 		g.expires = now.Add(rec.TTL)
 		r.regions[id] = g

@@ -55,6 +55,7 @@ type region struct {
 	ended   chan struct{} // closed when it is gone or quarantined
 
 	generation atomic.Uint64
+	first      uint64 // generation when this process began
 
 	mu       sync.Mutex
 	spec     Spec // ID and Principal do not change
@@ -66,6 +67,7 @@ type region struct {
 	page     *notice  // for programs; nil until the first attached
 	users    int      // readings and writings
 	open     map[*Writing]struct{}
+	begun    uint64 // writes that were opened, since this process began
 	torn     ranges
 	tears    uint64   // changes of torn
 	stored   uint64   // of these, what the record has

@@ -2,10 +2,13 @@ package region
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // After a restart a region waits for its memory; whoever has it brings it back.
@@ -154,5 +157,42 @@ func TestDeleteIsDurable(t *testing.T) {
 	_ = r.writes.All(func(string, openRecord) error { rows++; return nil })
 	if rows != 1 {
 		t.Errorf("%d open writes are stored", rows)
+	}
+}
+
+// The notice page says which rise of the generation was no commit, and counts the
+// writes that began.
+func TestNoticeAfterARestart(t *testing.T) {
+	h := newHome(t, Config{})
+	mustCreate(t, h.reg, Spec{ID: "x"})
+	_, files := connect(t, h.reg, ann).ask(Greeting + " attach x rw\n")
+	page := mapped(t, files[1], noticeSize, unix.PROT_READ)
+	w := mustWrite(t, h.reg, "x", Range{0, 1})
+	_, _ = w.Commit(Commit{})
+	_ = w.Again()
+	at := func(page []byte, off int) uint64 { return binary.LittleEndian.Uint64(page[off:]) }
+	if at(page, noticeGeneration) != 1 || at(page, noticeFirst) != 0 || at(page, noticeBegun) != 2 {
+		t.Errorf("page %v", page[:64])
+	}
+	r := h.restart()
+	_, got := connect(t, r, ann).ask(Greeting+" offer x\n", int(files[0].Fd()))
+	page = mapped(t, got[0], noticeSize, unix.PROT_READ)
+	first := at(page, noticeFirst)
+	if first <= 1 || at(page, noticeGeneration) != first || at(page, noticeBegun) != 0 {
+		t.Errorf("page after the restart %v", page[:64])
+	}
+	w = mustWrite(t, r, "x", Range{0, 1})
+	defer w.Close()
+	if _, err := w.Commit(Commit{}); err != nil || at(page, noticeGeneration) != first+1 || at(page, noticeFirst) != first || at(page, noticeBegun) != 1 {
+		t.Errorf("page after a commit %v, %v", page[:64], err)
+	}
+}
+
+// What speaks another version of the protocol is told which one is spoken here.
+func TestAttachByAnotherVersion(t *testing.T) {
+	r := newRegistry(t)
+	mustCreate(t, r, Spec{ID: "x"})
+	if a, _ := connect(t, r, ann).ask("XFERREG2 attach x rw\n"); !strings.HasPrefix(a, "error UNSUPPORTED ") || !strings.Contains(a, Greeting) || !strings.Contains(a, "XFERREG2") {
+		t.Error(a)
 	}
 }

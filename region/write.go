@@ -76,6 +76,7 @@ func (g *region) begin(w *Writing) error {
 		}
 	}
 	g.open[w] = struct{}{}
+	g.begun++
 	g.use()
 	g.tell()
 	return nil
@@ -191,6 +192,7 @@ func (w *Writing) Again() error {
 		return err
 	}
 	w.writing = true
+	w.g.begun++
 	w.g.tell()
 	return nil
 }

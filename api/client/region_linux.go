@@ -2,13 +2,10 @@ package client
 
 import (
 	"context"
-	"encoding/binary"
 	"os"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -40,31 +37,16 @@ type Region struct {
 	file *os.File // nil with ReadOnly: nothing to offer
 	b    []byte
 
-	page   atomic.Pointer[noticePage]
+	page   atomic.Pointer[current]
 	ctx    context.Context
 	stop   context.CancelFunc
 	done   chan struct{} // of the goroutine that keeps the connection
 	closed sync.Once
+	shut   atomic.Bool // by Close
 
-	mu    sync.Mutex
-	pages []*noticePage // all, until Close: somebody may be reading an old one
-	err   error         // why it is over; nil while it is not
+	mu  sync.Mutex
+	err error // why it is over; nil while it is not
 }
-
-// noticePage is what the daemon tells attached programs.
-type noticePage struct{ b []byte }
-
-const (
-	pageSize       = 4096
-	pageMagic      = 0x47455258
-	pageGeneration = 16
-	pageOpenWrites = 24
-	pageState      = 28
-	pageTorn       = 32
-
-	stateGone        = 3
-	stateQuarantined = 4
-)
 
 // AttachRegion attaches to a region of the node that the Client dialled, by its unix
 // socket, and maps its memory. Close the Region. Errors: REGION_NOT_FOUND,
@@ -124,24 +106,6 @@ func (c *Client) newRegion(id string, o AttachOptions, j *joined, memory, notice
 	return g, nil
 }
 
-// follow maps a notice page, and makes it the one that counts.
-func (g *Region) follow(f *os.File) error {
-	b, err := unix.Mmap(int(f.Fd()), 0, pageSize, unix.PROT_READ, unix.MAP_SHARED)
-	if err != nil {
-		return err
-	}
-	if binary.LittleEndian.Uint32(b) != pageMagic {
-		_ = unix.Munmap(b)
-		return attachError(xferv1.Reason_REASON_PROTOCOL_ERROR.Name(), "the notice page has another format")
-	}
-	p := &noticePage{b}
-	g.mu.Lock()
-	g.pages = append(g.pages, p)
-	g.mu.Unlock()
-	g.page.Store(p)
-	return nil
-}
-
 // Bytes is the memory of the region. It must not be touched after Close. What lies in
 // ranges that a transfer is writing, or that are torn, is undefined: wait for the
 // commit, then read. See docs/regions.md.
@@ -150,89 +114,35 @@ func (g *Region) Bytes() []byte { return g.b }
 // UID tells regions of one name apart.
 func (g *Region) UID() string { return g.uid }
 
-// Generation rises with each commit of a transfer. It costs one load from memory.
+// Generation rises with each commit of a transfer, and with a restart of the daemon. It
+// costs one load from memory.
 func (g *Region) Generation() uint64 { return g.page.Load().generation() }
 
 // OpenWrites is how many transfers write to the region now.
 func (g *Region) OpenWrites() int { return int(g.page.Load().word(pageOpenWrites)) }
 
+// Begun is another number whenever a transfer began to write to the region since: who
+// takes it, then sees that OpenWrites is 0, and finds it the same after a copy of the
+// memory, has a copy that no transfer wrote meanwhile.
+func (g *Region) Begun() uint64 {
+	p := g.page.Load()
+	return p.number<<48 | p.long(pageBegun)
+}
+
 // Torn is how many ranges are undefined, since a transfer that wrote them did not end
 // well; GetRegion tells which.
 func (g *Region) Torn() int { return int(g.page.Load().word(pageTorn)) }
 
-func (p *noticePage) word(off int) uint32 {
-	return atomic.LoadUint32((*uint32)(unsafe.Pointer(&p.b[off])))
-}
-
-func (p *noticePage) generation() uint64 {
-	return atomic.LoadUint64((*uint64)(unsafe.Pointer(&p.b[pageGeneration])))
-}
-
-// maxSleep bounds one sleep in Wait: so much later it sees the end of its context, a
-// deleted region, or a daemon that was started again.
-const maxSleep = 20 * time.Millisecond
-
-// Wait blocks until the generation is above after, and returns it. All that was
-// committed up to it can be read then. Errors: that of ctx, REGION_GONE when the
-// region was deleted or its lease ended, REGION_QUARANTINED, others when the Region
-// can not attach again, or was closed.
-func (g *Region) Wait(ctx context.Context, after uint64) (uint64, error) {
-	spun := time.Now().Add(g.o.Spin)
-	for spins := 0; ; spins++ {
-		p := g.page.Load()
-		if now := p.generation(); now > after {
-			return now, nil
-		}
-		if g.o.Spin > 0 && spins%64 != 0 { // the rest costs more than a look at the page
-			continue
-		}
-		if err := g.over(); err != nil {
-			return 0, err
-		}
-		if err := ctx.Err(); err != nil {
-			return 0, AsError(err)
-		}
-		if g.o.Spin > 0 && time.Now().Before(spun) {
-			if spins%1024 == 0 {
-				runtime.Gosched()
-			}
-			continue
-		}
-		word := p.word(pageGeneration)
-		if p.generation() > after {
-			continue
-		}
-		ts := unix.NsecToTimespec(int64(maxSleep))
-		// FUTEX_WAIT, shared: it returns at once when the word is not the same.
-		_, _, _ = unix.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(&p.b[pageGeneration])), 0, uintptr(word),
-			uintptr(unsafe.Pointer(&ts)), 0, 0)
-	}
-}
-
-// over returns why the region can not be waited for any more.
-func (g *Region) over() error {
-	switch g.page.Load().word(pageState) {
-	case stateGone:
-		return attachError(xferv1.Reason_REASON_REGION_GONE.Name(), "region "+g.id+" was deleted, or its lease ended")
-	case stateQuarantined:
-		return attachError(xferv1.Reason_REASON_REGION_QUARANTINED.Name(), "region "+g.id+" is quarantined: a device could not be stopped from writing it")
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.err
-}
-
-// Close leaves the region and unmaps its memory: nothing may touch Bytes any more, nor
-// be in Wait. The lease of the region begins when all programs left. Idempotent.
+// Close leaves the region and unmaps its memory: nothing may touch Bytes any more. It
+// ends what is in Wait. The lease of the region begins when all programs left.
+// Idempotent.
 func (g *Region) Close() error {
 	g.closed.Do(func() {
+		g.fail(attachError(xferv1.Reason_REASON_CANCELLED.Name(), "region "+g.id+" was closed here"))
+		g.shut.Store(true)
 		g.stop()
 		<-g.done
-		g.fail(attachError(xferv1.Reason_REASON_CANCELLED.Name(), "region "+g.id+" was closed here"))
 		_ = unix.Munmap(g.b)
-		for _, p := range g.pages {
-			_ = unix.Munmap(p.b)
-		}
 		if g.file != nil {
 			_ = g.file.Close()
 		}
