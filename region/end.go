@@ -64,18 +64,15 @@ func (r *Registry) Delete(ctx context.Context, principal, id string, force bool)
 	if err != nil {
 		return err
 	}
-	g.mu.Lock()
-	switch {
-	case g.state == Quarantined:
-		err = g.usable(true)
-	case g.users > 0 && !force && g.state != Deleting:
-		err = &Error{Kind: ErrBusy, ID: id, Holder: g.holder()}
-	}
-	g.mu.Unlock()
-	if err != nil {
+	err = r.end(g, func() error {
+		if g.users > 0 && !force {
+			return &Error{Kind: ErrBusy, ID: id, Holder: g.holder()}
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, ErrGone) { // somebody else's deletion is waited for
 		return err
 	}
-	r.end(g)
 	select {
 	case <-g.ended:
 	case <-ctx.Done():
@@ -99,12 +96,19 @@ func (g *region) holder() string {
 	return ""
 }
 
-// end begins the end of a region, and ends it if nobody uses it.
-func (r *Registry) end(g *region) {
+// end begins the end of a region, and ends it if nobody uses it. may is asked under
+// g.mu whether there is still a reason: nobody renews, attaches to, reads or writes the
+// region between its answer and the end. Errors: that of may, ErrGone where the end
+// had begun before, ErrQuarantined.
+func (r *Registry) end(g *region, may func() error) error {
 	g.mu.Lock()
-	if g.state == Deleting || g.state == Quarantined {
+	err := g.usable(true)
+	if err == nil {
+		err = may()
+	}
+	if err != nil {
 		g.mu.Unlock()
-		return
+		return err
 	}
 	g.state = Deleting
 	g.expires = time.Time{}
@@ -117,6 +121,7 @@ func (r *Registry) end(g *region) {
 	if last {
 		r.finish(g)
 	}
+	return nil
 }
 
 // finish gives everything back. It is called once, by the one who saw that a region
@@ -124,7 +129,24 @@ func (r *Registry) end(g *region) {
 func (r *Registry) finish(g *region) {
 	g.storing.Lock()
 	defer g.storing.Unlock()
+	r.unstore(g)
+	g.mu.Lock()
+	mem, page := g.takeOut()
+	g.mu.Unlock()
+	mem.close()
+	page.close()
+	r.forget(g)
+}
+
+// unstore removes the record of a region. The caller holds g.storing.
+func (r *Registry) unstore(g *region) {
 	id := g.spec.ID
+	r.mu.Lock()
+	known := r.regions[id] == g
+	r.mu.Unlock()
+	if !known {
+		return // it was never made: there is no record, or it is that of the next one of the name
+	}
 	g.mu.Lock()
 	stale := g.stale
 	g.mu.Unlock()
@@ -139,12 +161,15 @@ func (r *Registry) finish(g *region) {
 	if err != nil && !errors.Is(err, store.ErrClosed) {
 		r.cfg.Log.Error("the record of a region could not be removed: it will be there again, detached, after a restart", "region", id, "err", err)
 	}
-	g.mu.Lock()
-	g.mem.close()
-	g.page.close()
+}
+
+// takeOut takes the memory out of a region that nobody uses. The caller holds g.mu, and
+// closes both after it let go of that: giving back takes some tenths of a second per GiB,
+// and whoever looks at all regions would wait.
+func (g *region) takeOut() (mem *mapping, page *notice) {
+	mem, page = g.mem, g.page
 	g.mem, g.page = nil, nil
-	g.mu.Unlock()
-	r.forget(g)
+	return mem, page
 }
 
 // use counts who uses the memory. The caller holds g.mu.
@@ -207,6 +232,8 @@ func (r *Registry) Run(ctx context.Context) error {
 	}
 }
 
+var errRenewed = errors.New("the lease was renewed")
+
 // expire ends the leases that are over, and returns when the next one is.
 func (r *Registry) expire(now time.Time) time.Time {
 	next := now.Add(leaseIdle)
@@ -228,14 +255,17 @@ func (r *Registry) expire(now time.Time) time.Time {
 	var ending errgroup.Group
 	ending.SetLimit(endWidth)
 	for _, g := range over {
-		g.mu.Lock()
-		still := !g.expires.IsZero() && !g.expires.After(now) && len(g.conns) == 0
-		g.mu.Unlock()
-		if still {
-			r.cfg.Log.Info("the lease of a region ended", "region", g.spec.ID, "owner", g.spec.Principal)
-			r.stats.expired.Add(1)
-			ending.Go(func() error { r.end(g); return nil })
-		}
+		ending.Go(func() error {
+			_ = r.end(g, func() error {
+				if g.expires.IsZero() || g.expires.After(now) || len(g.conns) > 0 {
+					return errRenewed
+				}
+				r.cfg.Log.Info("the lease of a region ended", "region", g.spec.ID, "owner", g.spec.Principal)
+				r.stats.expired.Add(1)
+				return nil
+			})
+			return nil
+		})
 	}
 	_ = ending.Wait()
 	return next
@@ -256,16 +286,18 @@ func (r *Registry) Close() error {
 	}
 	r.mu.Unlock()
 	for _, g := range all {
+		var mem *mapping
+		var page *notice
 		g.mu.Lock()
 		g.hangUp()
 		if g.state == Ready && g.users == 0 {
 			g.state = Detached
 			g.tell()
-			g.mem.close()
-			g.page.close()
-			g.mem, g.page = nil, nil
+			mem, page = g.takeOut()
 		}
 		g.mu.Unlock()
+		mem.close()
+		page.close()
 	}
 	return nil
 }

@@ -123,12 +123,13 @@ func (r *Registry) Create(ctx context.Context, s Spec) (info Info, err error) {
 		return Info{}, err
 	}
 	g.init()
+	// Before anybody knows of it: a deletion takes the record away after it was stored.
+	g.storing.Lock()
+	defer g.storing.Unlock()
 	// Whoever asks for it in the meantime finds it detached.
 	if err := r.reserve(g); err != nil {
 		return Info{}, err
 	}
-	g.storing.Lock()
-	defer g.storing.Unlock()
 	var mem *mapping
 	if !s.Foreign {
 		if mem, err = newMemory(ctx, s); err != nil {
@@ -145,11 +146,12 @@ func (r *Registry) Create(ctx context.Context, s Spec) (info Info, err error) {
 		return Info{}, err
 	}
 	g.mu.Lock()
-	defer g.mu.Unlock()
 	if err := g.usable(true); err != nil { // it was deleted meanwhile
+		g.mu.Unlock()
 		mem.close()
 		return Info{}, err
 	}
+	defer g.mu.Unlock()
 	if mem != nil {
 		g.place(mem)
 	}
@@ -182,7 +184,7 @@ func (r *Registry) reserve(g *region) error {
 	return nil
 }
 
-// forget undoes reserve.
+// forget undoes reserve. The caller holds g.storing.
 func (r *Registry) forget(g *region) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -306,10 +308,11 @@ func (r *Registry) Update(ctx context.Context, principal, id string, c Change) (
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.spec.Readers, g.spec.Writers, g.spec.Labels, g.spec.TTL = s.Readers, s.Writers, s.Labels, s.TTL
-	if g.state == Ready || g.state == Detached {
-		g.lease()
+	if err := g.usable(true); err != nil { // it began to end meanwhile: nothing was renewed
+		return Info{}, err
 	}
+	g.spec.Readers, g.spec.Writers, g.spec.Labels, g.spec.TTL = s.Readers, s.Writers, s.Labels, s.TTL
+	g.lease()
 	return g.info(), nil
 }
 
