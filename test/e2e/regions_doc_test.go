@@ -30,8 +30,10 @@ func docProgram(t *testing.T, language string) []byte {
 }
 
 // The programs of docs/regions.md, as they stand there, attach to a region, wait for
-// what a transfer writes into it, and read it.
+// what a transfer writes into it, and read it. That xferd is killed and started again
+// meanwhile is no commit for them, and they bring the memory back.
 func TestProgramsOfTheRegionsDocument(t *testing.T) {
+	_, f := useFarm(t, 2)
 	work := t.TempDir()
 	put := func(name, language string) string {
 		path := filepath.Join(work, name)
@@ -65,11 +67,7 @@ func TestProgramsOfTheRegionsDocument(t *testing.T) {
 	} {
 		t.Run(c.language, func(t *testing.T) {
 			command := c.command(t)
-			cl, dirs, err := shared.dirs("regions")
-			if err != nil {
-				t.Fatal(err)
-			}
-			n := cl.nodes[0]
+			n := f.daemons[0]
 			api, err := client.Dial(n.server(), client.Options{})
 			if err != nil {
 				t.Fatal(err)
@@ -101,11 +99,25 @@ func TestProgramsOfTheRegionsDocument(t *testing.T) {
 			if err != nil || info.GetAttached() != 1 {
 				t.Errorf("%v, %v", info, err)
 			}
-			text := "weights for " + c.language
-			if err := os.WriteFile(filepath.Join(dirs[1], "w"), []byte(text+"\nand more"), 0o600); err != nil {
+			n.kill()
+			if err := f.up(n); err != nil {
 				t.Fatal(err)
 			}
-			spec := client.Copy(cl.nodes[1].name, filepath.Join(dirs[1], "w"), n.name, "")
+			if err := f.joined(); err != nil {
+				t.Fatal(err)
+			}
+			if !poll(func() bool {
+				info, err = api.GetRegion(ctx, client.RegionName(n.name, id))
+				return err == nil && info.GetState() == xferv1.RegionState_REGION_STATE_READY && info.GetAttached() == 1
+			}) {
+				t.Fatalf("after a restart: %v, %v", info, err)
+			}
+			text := "weights for " + c.language
+			w := filepath.Join(f.daemons[1].data, "w-"+c.language)
+			if err := os.WriteFile(w, []byte(text+"\nand more"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			spec := client.Copy(f.daemons[1].name, w, n.name, "")
 			spec.Destination = client.RegionDestination(id, 0)
 			sub, err := api.Submit(ctx, "", spec)
 			if err != nil {
