@@ -165,6 +165,9 @@ func adopt(ctx context.Context, s Spec, f *os.File) (*mapping, error) {
 	if err := checkSize(s, f); err != nil {
 		return nil, err
 	}
+	if err := keepFromOthers(s, f); err != nil {
+		return nil, err
+	}
 	m := &mapping{f: f}
 	if err := m.mapIn(s.Size); err != nil {
 		return nil, memoryError(s, "mmap", err)
@@ -184,6 +187,26 @@ func checkSize(s Spec, f *os.File) error {
 	}
 	if err == nil && st.Size != s.Size {
 		err = fmt.Errorf("it has %d bytes, and the region %d", st.Size, s.Size)
+	}
+	if err != nil {
+		return &Error{Kind: ErrFD, ID: s.ID, Err: err}
+	}
+	return nil
+}
+
+// keepFromOthers takes the right to write a memfd, which everybody has by default, from
+// all but its owner: who attached to read has it under /proc/self/fd, and could open it
+// anew. Of the other bits nobody can make use to write.
+func keepFromOthers(s Spec, f *os.File) error {
+	const others = unix.S_IWGRP | unix.S_IWOTH
+	var st unix.Stat_t
+	err := unix.Fstat(int(f.Fd()), &st)
+	if err == nil && st.Mode&others != 0 {
+		err = unix.Fchmod(int(f.Fd()), st.Mode&0o777&^others)
+	}
+	if errors.Is(err, unix.EPERM) {
+		err = fmt.Errorf("its mode %#o lets others write, and it is not xferd's to change: fchmod it to %#o before it is offered",
+			st.Mode&0o777, 0o644)
 	}
 	if err != nil {
 		return &Error{Kind: ErrFD, ID: s.ID, Err: err}
