@@ -40,6 +40,9 @@ func (j *joined) closeAll() {
 // ask sends one line, with a descriptor if there is one, and reads the answer, which
 // has to come with so many descriptors.
 func (c *Client) ask(ctx context.Context, line string, offered *os.File, want int) (*joined, error) {
+	if id := strings.TrimSuffix(strings.TrimSuffix(line[strings.IndexByte(line, ' ')+1:], " rw"), " r"); !regionID(id) {
+		return nil, attachError(xferv1.Reason_REASON_INVALID_SPEC.Name(), fmt.Sprintf("%.150q can not be the id of a region: letters, digits, and after the first «._-», at most 128", id))
+	}
 	if c.socket == "" {
 		return nil, attachError(xferv1.Reason_REASON_INVALID_SPEC.Name(), "programs attach to regions over the unix socket of their node: dial unix:///path")
 	}
@@ -56,9 +59,23 @@ func (c *Client) ask(ctx context.Context, line string, offered *os.File, want in
 	}
 	if err != nil {
 		_ = uc.Close()
+		if e := AsError(err); e.Reason != "" { // as the text of a call has it
+			e.Message = fmt.Sprintf("attach over %s: %s (%s)", c.socket, e.Message, e.Reason)
+		}
 		return nil, err
 	}
 	return j, nil
+}
+
+// regionID reports whether a region may have this id.
+func regionID(id string) bool {
+	for i, c := range []byte(id) {
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+		if !letter && (i == 0 || c != '.' && c != '_' && c != '-') {
+			return false
+		}
+	}
+	return id != "" && len(id) <= 128
 }
 
 // unreachable is the error of a daemon that does not answer.

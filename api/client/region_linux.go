@@ -43,6 +43,7 @@ type Region struct {
 	done   chan struct{} // of the goroutine that keeps the connection
 	closed sync.Once
 	shut   atomic.Bool // by Close
+	fence  atomic.Uint32
 
 	mu  sync.Mutex
 	err error // why it is over; nil while it is not
@@ -125,6 +126,7 @@ func (g *Region) OpenWrites() int { return int(g.page.Load().word(pageOpenWrites
 // takes it, then sees that OpenWrites is 0, and finds it the same after a copy of the
 // memory, has a copy that no transfer wrote meanwhile.
 func (g *Region) Begun() uint64 {
+	g.fence.Add(1) // what the caller copied is copied before the load
 	p := g.page.Load()
 	return p.number<<48 | p.long(pageBegun)
 }

@@ -88,3 +88,21 @@ func TestCloseDuringAWait(t *testing.T) {
 		})
 	}
 }
+
+// What can not be an id is not sent, and the text of a refusal says where and why.
+func TestAttachTexts(t *testing.T) {
+	d := newFakeDaemon(t)
+	d.answers(func(int, string) (string, []*os.File, bool) {
+		return "error REGION_NOT_FOUND there is none\n", nil, false
+	})
+	c := d.dial()
+	for _, id := range []string{"", "a b", "a\nXFERREG1 attach b rw", "-a", "ä", strings.Repeat("x", 129)} {
+		if _, err := c.AttachRegion(t.Context(), id, AttachOptions{}); ReasonOf(err) != "INVALID_SPEC" {
+			t.Errorf("%q: %v", id, err)
+		}
+	}
+	_, err := c.AttachRegion(t.Context(), "r-1._x", AttachOptions{})
+	if err == nil || ReasonOf(err) != "REGION_NOT_FOUND" || !strings.Contains(err.Error(), d.path) || !strings.Contains(err.Error(), "(REGION_NOT_FOUND)") {
+		t.Error(err)
+	}
+}
