@@ -66,7 +66,7 @@ func (r *Registry) Delete(ctx context.Context, principal, id string, force bool)
 	}
 	err = r.end(g, func() error {
 		if g.users > 0 && !force {
-			return &Error{Kind: ErrBusy, ID: id, Holder: g.holder()}
+			return &Error{Kind: ErrBusy, ID: id, Holder: g.holder(), Err: g.usedBy()}
 		}
 		return nil
 	})
@@ -94,6 +94,18 @@ func (g *region) holder() string {
 		}
 	}
 	return ""
+}
+
+// usedBy says who uses the memory. The caller holds g.mu.
+func (g *region) usedBy() error {
+	reads := g.users - len(g.open)
+	switch name := orUnknown(g.holder()); {
+	case len(g.open) > 0 && reads > 0:
+		return fmt.Errorf("%s writes it, and others read it: %d", name, reads)
+	case len(g.open) > 0:
+		return fmt.Errorf("%s writes it", name)
+	}
+	return fmt.Errorf("transfers that read it: %d", reads)
 }
 
 // end begins the end of a region, and ends it if nobody uses it. may is asked under

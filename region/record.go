@@ -133,8 +133,15 @@ func (g *region) store(ctx context.Context, rec record, update updater) error {
 func (g *region) info() Info {
 	s := g.spec
 	s.Readers, s.Writers, s.Labels = slices.Clone(s.Readers), slices.Clone(s.Writers), maps.Clone(s.Labels)
+	detail := g.detail
+	switch {
+	case g.state == Detached && g.memory == (identity{}) && s.Foreign:
+		detail = "no program has offered its memory yet"
+	case g.state == Detached:
+		detail = "it waits for a program that has its memory to offer it again; where none has, its bytes are lost"
+	}
 	return Info{
-		Spec: s, UID: g.uid, State: g.state, Detail: g.detail, Created: g.created, Expires: g.expires,
+		Spec: s, UID: g.uid, State: g.state, Detail: detail, Created: g.created, Expires: g.expires,
 		Generation: g.generation.Load(), OpenWrites: g.openWrites(), Torn: slices.Clone(g.torn),
 		Attached: len(g.conns), Pinned: g.pinned,
 	}
