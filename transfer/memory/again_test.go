@@ -3,6 +3,7 @@ package memory_test
 import (
 	"bytes"
 	"context"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -18,6 +19,7 @@ type writer struct {
 	r     *rig
 	times int32
 	done  atomic.Int32
+	one   sync.Mutex // extents land beside each other, and a range has one writer
 }
 
 func (w *writer) Prepare(ctx context.Context, e transport.Edge, s transport.Sink, o transport.PrepareOptions) (transport.Incoming, error) {
@@ -31,6 +33,8 @@ type writtenSink struct {
 
 func (s writtenSink) Landed(ctx context.Context, seq uint64, a []transport.Arrival) []transport.Verdict {
 	if w := s.w; w.done.Add(1) <= w.times {
+		w.one.Lock()
+		defer w.one.Unlock()
 		x, err := w.r.src.Write(ctx, region.WriteRequest{Principal: ann, ID: "a", Ranges: []region.Range{{Length: 1}}})
 		if err != nil {
 			w.r.t.Error(err)
