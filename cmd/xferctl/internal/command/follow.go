@@ -232,10 +232,14 @@ func (f *follower) signal(ctx context.Context, s os.Signal) error {
 // goesOn says how to go on from what landed. A command with --id names the same
 // transfer again, and that is over.
 func (f *follower) goesOn() string {
-	if f.named {
-		return "another --id, or xferctl transfers retry " + shortName(f.name) + ", goes on from here"
+	how := "goes on from here"
+	if f.last.GetSpec().GetDestination().GetRegion() != nil { // nothing that landed in memory is kept
+		how = "begins anew"
 	}
-	return "running the same command again goes on from here"
+	if f.named {
+		return "another --id, or xferctl transfers retry " + shortName(f.name) + ", " + how
+	}
+	return "running the same command again " + how
 }
 
 // signalCode is the exit code after a signal.

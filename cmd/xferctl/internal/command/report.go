@@ -187,6 +187,12 @@ func regionLine(t *xferv1.Transfer, to string) string {
 	case t.GetState() == xferv1.State_STATE_SUCCEEDED:
 		return to + " left as it is: there were no bytes"
 	}
+	switch e := t.GetError(); {
+	case t.GetStartTime() == nil, e.GetPhase() == "connect" && t.GetCounters().GetAttempts() <= 1:
+		return to + " not written"
+	case t.GetEndTime() == nil:
+		return to + " not committed yet: until then its bytes are undefined"
+	}
 	return to + " not written, or in part: xferctl regions show tells what is torn"
 }
 

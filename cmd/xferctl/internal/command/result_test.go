@@ -4,6 +4,8 @@ import (
 	"errors"
 	"testing"
 
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	xferv1 "github.com/xferd/xferd/api/xfer/v1"
 )
 
@@ -91,5 +93,25 @@ func TestCodeOfCalls(t *testing.T) {
 	}
 	if c := codeOf(callError(xferv1.Reason_REASON_PATH_NOT_ALLOWED, "")); c != 11 {
 		t.Errorf("PATH_NOT_ALLOWED is %d", c)
+	}
+}
+
+// What is told of a region that has no commit is no more than what can be true of it.
+func TestRegionWithoutACommit(t *testing.T) {
+	const part = "n2:@b not written, or in part: xferctl regions show tells what is torn"
+	at := timestamppb.Now()
+	for name, c := range map[string]struct {
+		transfer *xferv1.Transfer
+		want     string
+	}{
+		"queued":  {&xferv1.Transfer{State: xferv1.State_STATE_QUEUED}, "n2:@b not written"},
+		"refused": {&xferv1.Transfer{StartTime: at, EndTime: at, Error: &xferv1.Error{Phase: "connect"}, Counters: &xferv1.Counters{Attempts: 1}}, "n2:@b not written"},
+		"again":   {&xferv1.Transfer{StartTime: at, EndTime: at, Error: &xferv1.Error{Phase: "connect"}, Counters: &xferv1.Counters{Attempts: 2}}, part},
+		"running": {&xferv1.Transfer{StartTime: at}, "n2:@b not committed yet: until then its bytes are undefined"},
+		"ended":   {&xferv1.Transfer{StartTime: at, EndTime: at}, part},
+	} {
+		if got := regionLine(c.transfer, "n2:@b"); got != c.want {
+			t.Errorf("%s: %q", name, got)
+		}
 	}
 }
