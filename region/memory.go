@@ -75,6 +75,9 @@ func memoryError(s Spec, step string, err error) error {
 	if errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) {
 		kind = ErrBudget
 	}
+	if s.HugePages > 0 && errors.Is(err, unix.ENOMEM) {
+		err = fmt.Errorf("%w: there are not so many free huge pages of %d bytes: raise vm.nr_hugepages", err, s.HugePages)
+	}
 	return &Error{Kind: kind, ID: s.ID, Err: fmt.Errorf("%s: %w", step, err)}
 }
 
