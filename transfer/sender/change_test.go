@@ -18,11 +18,11 @@ import (
 // before it have landed by then, and those after it are not read yet: nobody looks at
 // a source that f has changed by half.
 func onExtent(r *rig, n int, f func()) {
-	var mu sync.Mutex
+	lock := make(chan struct{}, 1) // of which a bubble knows who waits for it
 	came := 0
 	r.target.verdict = func(*transport.Extent, int) transport.Verdict {
-		mu.Lock()
-		defer mu.Unlock()
+		lock <- struct{}{}
+		defer func() { <-lock }()
 		if came++; came == n {
 			for r.target.landings() < n-1 {
 				runtime.Gosched()
