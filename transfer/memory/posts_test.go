@@ -273,6 +273,12 @@ func TestPostsThatFail(t *testing.T) {
 	if res := p.post(); res.Outcome != transfer.OutcomePublished || res.Entry != 2 || res.Generation != before+2 {
 		t.Errorf("%+v", res)
 	}
+	for n := range uint64(8) { // each post may have some
+		fail(transport.Mismatch, 2)
+		if res := p.post(); res.Outcome != transfer.OutcomePublished || res.Entry != 3+n {
+			t.Errorf("%+v", res)
+		}
+	}
 	p.e.EndPosts()
 	if err := p.stop(); err != nil {
 		t.Error(err)

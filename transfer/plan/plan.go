@@ -280,5 +280,9 @@ func (p *Planner) Outstanding() int { return p.packChunks + p.largeChunks }
 // included.
 func (p *Planner) Mismatches() int { return p.mismatches }
 
+// Forgive begins to count corrupted extents anew: what was sent is over, and what
+// follows is something else.
+func (p *Planner) Forgive() { p.mismatches = 0 }
+
 // Wanted reports whether anything is wanted that is not acknowledged.
 func (p *Planner) Wanted() bool { return len(p.files) > 0 }

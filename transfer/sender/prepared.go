@@ -94,6 +94,7 @@ func (e *Edge) beginPost() {
 	e.entries[e.next] = n
 	e.next++
 	e.progress.Bytes += n.found.Size
+	e.plan.Forgive()                                                  // a cable that is bad now and then ends no post
 	_, _ = e.plan.Add(n.found.Number, n.found.Size, false, true, nil) // it is new, and all of it is wanted
 	e.work.Signal()
 }
