@@ -138,8 +138,7 @@ func (e *Edge) fillLarge(l *load, i int) error {
 	case x.Plain:
 		err = e.fillPlain(l, l.entries[i], x)
 	case f.Assembly != nil:
-		err = e.fillAssembly(l, l.entries[i], x)
-		if err == nil && len(l.segments)-from > transport.MaxSegments {
+		if err = e.fillAssembly(l, l.entries[i], x); errors.Is(err, errManyPieces) {
 			undo()
 			err = e.fillPlain(l, l.entries[i], x)
 		}
@@ -203,9 +202,16 @@ func (e *Edge) fillFile(l *load, n *entry, x *plan.Extent) error {
 	return nil
 }
 
+// errManyPieces: an extent has more pieces than a message takes.
+var errManyPieces = errors.New("the extent has too many pieces")
+
 // fillAssembly puts the pieces that an extent is made of.
 func (e *Edge) fillAssembly(l *load, n *entry, x *plan.Extent) error {
+	from := len(l.segments)
 	return eachPiece(n.found.Assembly, x.Offset, x.Offset+x.Length, func(p scan.AssemblyPiece) error {
+		if len(l.segments)-from == transport.MaxSegments {
+			return errManyPieces
+		}
 		file, err := e.files.get(n, p.File)
 		if err != nil {
 			return err
@@ -245,12 +251,24 @@ func (e *Edge) fillPlain(l *load, n *entry, x *plan.Extent) error {
 
 // readExtent reads the content of an entry, holes as zeros. b is zeroed.
 func (e *Edge) readExtent(n *entry, offset int64, b []byte) error {
-	read := func(index int, from int64, b []byte) error {
-		file, err := e.files.get(n, index)
-		if err != nil {
-			return err
+	var file *openFile // that of the piece before, which is often the same
+	var index int
+	defer func() {
+		if file != nil {
+			e.files.put(file)
 		}
-		defer e.files.put(file)
+	}()
+	read := func(of int, from int64, b []byte) error {
+		if file == nil || of != index {
+			next, err := e.files.get(n, of)
+			if err != nil {
+				return err
+			}
+			if file != nil {
+				e.files.put(file)
+			}
+			file, index = next, of
+		}
 		got, err := file.Pread(b, from)
 		if err == nil && got < len(b) {
 			err = errChanged
