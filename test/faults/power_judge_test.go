@@ -28,11 +28,14 @@ func (x *outage) judgeCut(ctx context.Context, before told) error {
 		if !x.cut.Victims[i] {
 			continue
 		}
-		if _, err := os.Lstat(filepath.Join(n.state(), "state.db")); os.IsNotExist(err) && before.submitted == nil {
-			continue // it was never up
+		if _, err := os.Lstat(filepath.Join(n.state(), "state.db")); os.IsNotExist(err) && (before.submitted == nil || i != owner) {
+			continue // it was never up: an owner accepts while its target comes
 		}
 		r, err := store.Check(ctx, n.state())
-		if err = errors.Join(err, errors.Join(r.Problems...)); err != nil {
+		if err == nil {
+			err = errors.Join(r.Problems...)
+		}
+		if err != nil {
 			return fmt.Errorf("the state of %s after the cut: %w", n.name, err)
 		}
 	}
