@@ -107,12 +107,16 @@ func planPairs(spec *xferv1.TransferSpec, p *xferv1.Plan) [][2]string {
 		resolved = shownPlace(to)
 		transport += inPlace(spec, p)
 	}
+	free := show.Size(p.GetFreeBytes())
+	if spec.GetDestination().GetRegion() != nil { // it takes no more than it has
+		free = ""
+	}
 	return [][2]string{
 		{"resolved", resolved},
 		{"transport", transport},
 		{"streams", fmt.Sprint(p.GetStreams())},
 		{"verify", verify},
-		{"free there", show.Size(p.GetFreeBytes())},
+		{"free there", free},
 	}
 }
 

@@ -3,6 +3,7 @@ package command
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -148,7 +149,11 @@ refused, unless --force ends them. For their owners.
 		for _, err := range failed {
 			codes = append(codes, client.ExitCode(err))
 		}
-		return exit.With(exit.Worst(codes...), errors.Join(failed...))
+		code := exit.Worst(codes...)
+		if len(slices.Compact(codes)) == 1 { // all for the same
+			code = codes[0]
+		}
+		return exit.With(code, errors.Join(failed...))
 	})
 	return cmd
 }

@@ -114,7 +114,7 @@ func TestRegions(t *testing.T) {
 		{"regions create n1:@taken --size 4KiB", 2}, {"regions create n1:@w", 2}, {"regions create n1:@w+0,5 --size 1MiB", 2},
 		{"regions create /data/w --size 1MiB", 2}, {"regions create n1:@w --size 4096", 2},
 		{"regions renew n1:@w n2:@w", 0}, {"regions renew --ttl 2h n1:@w", 0},
-		{"regions rm n1:@w", 0}, {"regions rm -f n1:@w n2:@x", 0}, {"regions rm n1:@busy", 10}, {"regions rm n1:@busy n1:@w n1:@none", 5},
+		{"regions rm n1:@w", 0}, {"regions rm -f n1:@w n2:@x", 0}, {"regions rm n1:@busy", 10}, {"regions rm n1:@busy n1:@w n1:@none", 5}, {"regions rm n1:@none n2:@none", 3},
 		{"regions watch n1:@w", 0}, {"regions watch -q --after 7 n1:@w", 0}, {"regions watch -o yaml n1:@w", 2},
 		{"ls n1:@w", 2}, {"stat n1:@w", 2}, {"sync n1:@w n2:/x/", 2},
 	} {
