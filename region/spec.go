@@ -67,7 +67,7 @@ type Info struct {
 	Spec
 	UID        [16]byte
 	State      State
-	Detail     string // why it is quarantined, for people
+	Detail     string // why it is quarantined, or what it waits for while detached; for people
 	Created    time.Time
 	Expires    time.Time // when the lease ends; zero while it does not run
 	Generation uint64

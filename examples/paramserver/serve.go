@@ -125,8 +125,7 @@ func (m *member) answered(ctx context.Context, l label) (err error) {
 			}
 			return nil
 		}
-		// A rise of the generation says that there may be something new, not what:
-		// after a restart of xferd it rises by itself.
+		// A rise of the generation says that there is something new, not what.
 		if m.seen, err = m.reports.Wait(ctx, m.seen); err != nil {
 			return err
 		}
