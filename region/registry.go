@@ -136,9 +136,13 @@ func (r *Registry) Create(ctx context.Context, s Spec) (info Info, err error) {
 			r.forget(g)
 			return Info{}, err
 		}
+	}
+	g.mu.Lock() // others can see it already
+	if mem != nil {
 		g.memory = mem.identity(r.cfg.Boot)
 	}
 	rec := g.record()
+	g.mu.Unlock()
 	// It was worth the time: the memory is not thrown away for a caller that left now.
 	if err := g.store(context.WithoutCancel(ctx), rec, r.cfg.Store.Update); err != nil {
 		mem.close()
